@@ -1,0 +1,1 @@
+"""Benchmarks that come with evalkit, a module each."""

@@ -1,0 +1,1 @@
+"""Cluster configs that come with evalkit (YAML)."""

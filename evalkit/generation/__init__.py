@@ -1,0 +1,1 @@
+"""Asking the model: content key, request, client, window, append-only log."""

@@ -1,0 +1,1 @@
+"""Where the model answers: a server of our own, or one that runs already."""

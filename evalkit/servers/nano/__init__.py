@@ -1,0 +1,1 @@
+"""The demonstration model that evalkit ships: weights and model card."""

@@ -1,0 +1,1 @@
+"""Prompt configs that come with evalkit (YAML)."""
