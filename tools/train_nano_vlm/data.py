@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
+from torch.nn import functional
 
 from .texts import Pair
 
@@ -30,7 +30,7 @@ def data_folder() -> Path:
 
 @dataclass(frozen=True)
 class Split:
-    """One split. `pairs[k]` are image k's (question, answer) pairs; `pixels` is uint8, images × 3 × 64 × 64."""
+    """One split: image k's (question, answer) pairs; `pixels` is uint8, images x 3 x 64 x 64."""
 
     image_ids: list[int]
     pairs: list[list[Pair]]
@@ -60,7 +60,7 @@ def held_out(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def shape_box(image: torch.Tensor) -> tuple[int, int, int, int]:
-    """(left, right, top, bottom) of what differs from the corner pixel, inclusive; all of it if nothing does."""
+    """(left, right, top, bottom), inclusive, of what differs from the corner pixel; else the whole image."""
     differs = (image.int() - image[:, :1, :1].int()).abs().amax(0) > SHAPE_CONTRAST
     rows, columns = np.where(differs.numpy())
     if not len(rows):
@@ -80,7 +80,7 @@ class Augmenter:
         self.boxes = [shape_box(image) for image in pixels]
 
     def __call__(self, indices: np.ndarray) -> torch.Tensor:
-        """A fresh variant of each indexed image: uint8, len(indices) × 3 × 64 × 64."""
+        """A fresh variant of each indexed image: uint8, len(indices) x 3 x 64 x 64."""
         return torch.stack([self.one(int(index)) for index in indices])
 
     def one(self, index: int) -> torch.Tensor:
@@ -95,7 +95,7 @@ class Augmenter:
 
     def shrunk(self, image: torch.Tensor) -> torch.Tensor:
         size = int(self.rng.integers(int(0.6 * IMAGE_SIZE), IMAGE_SIZE))
-        small = F.interpolate(image[None].float(), (size, size), mode="bilinear", antialias=True)[0]
+        small = functional.interpolate(image[None].float(), (size, size), mode="bilinear", antialias=True)[0]
         canvas = image[:, :1, :1].expand_as(image).clone()
         if self.rng.random() < 0.4:
             canvas[:] = int(self.rng.choice([0, 127, 255]))

@@ -1,6 +1,6 @@
 """Packs all questions about one image into one row, so that the image is encoded and attended to once.
 
-A row is the shared prefix (chat start, image tokens) followed by its segments, each a question with its answer.
+A row is the shared prefix (chat start, image tokens), then its segments, each a question with its answer.
 Positions restart after the prefix for every segment and a segment attends to the prefix and itself only, so
 the row scores exactly as the separate sequences would, in a third of the tokens.
 """
@@ -18,7 +18,7 @@ LENGTH_STEP = 16  # rows are padded to a multiple of this: fewer distinct shapes
 
 @dataclass(frozen=True)
 class Segment:
-    """A tokenised question with its answer; `labelled` says which answer tokens count. `kind` is for scores."""
+    """A tokenised question and answer; `labelled` says which answer tokens count, `kind` is for scores."""
 
     question: list[int]
     answer: list[int]
@@ -28,7 +28,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Batch:
-    """Packed rows, each field rows × length; `mask` is rows × 1 × length × length, True where attention may go."""
+    """Packed rows, rows x length each; `mask` (rows x 1 x length x length) is True where attention goes."""
 
     tokens: torch.Tensor
     positions: torch.Tensor
@@ -55,7 +55,7 @@ def pack_row(prefix: list[int], segments: list[Segment]) -> tuple[list[int], lis
 
 
 def block_mask(owners: torch.Tensor) -> torch.Tensor:
-    """Attention allowed (rows × 1 × length × length): causal, to the prefix and to one's own segment.
+    """Attention allowed (rows x 1 x length x length): causal, to the prefix and to one's own segment.
 
     Padding attends to itself: a row of the mask with nothing allowed would give NaN.
     """

@@ -1,4 +1,4 @@
-"""Every text nano reads or writes: prompts, chat template, JSON answers, and what a question-answer pair says."""
+"""Every text nano reads or writes: prompts, chat template, JSON answers, and what answers imply."""
 
 from __future__ import annotations
 

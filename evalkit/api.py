@@ -1,0 +1,346 @@
+"""What evalkit does, as functions: the commands of the command line call these and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evalkit.catalog import Catalog
+from evalkit.config import RunConfig, as_plain, compose, wrap_arguments
+from evalkit.errors import RunError, UserError
+from evalkit.generation.request import shown_body
+from evalkit.generation.stage import Checked, Job, check_rows, first_request
+from evalkit.generation.stage import generate as generate_stage
+from evalkit.pipeline import (
+    BenchmarkRun,
+    execute,
+    parse_benchmarks,
+    plan_benchmark,
+    request_settings,
+    timing,
+    write_metrics,
+)
+from evalkit.preparation import prepare
+from evalkit.prompt import load_prompt
+from evalkit.reports.summary import Table, collect, write_summary
+from evalkit.rows import Lock
+from evalkit.run_folder import RunFolder
+from evalkit.servers.endpoint import Endpoint, api_key, base_url, connect, without_login
+
+SERVER_TYPES = ("embedded", "vllm", "sglang", "openai")
+
+Paths = Sequence["str | Path"]
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """What a run came to: its tables, the files it wrote, and whether anything is missing."""
+
+    output_dir: Path
+    tables: list[Table] = field(default_factory=list)
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    dry_run: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every wanted generation was made and scored."""
+        return all(table.complete for table in self.tables)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared split: where its rows are, its lock, and whether it was there already."""
+
+    name: str
+    rows_file: Path
+    lock: Lock
+    already: bool
+
+
+def default_data_dir() -> Path:
+    """``EVALKIT_DATA_DIR``, or ``evalkit/data`` in the user's cache folder."""
+    if own := os.environ.get("EVALKIT_DATA_DIR"):
+        return Path(own)
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "evalkit" / "data"
+
+
+def prepare_data(
+    benchmarks: str | Sequence[str],
+    *,
+    data_dir: str | Path | None = None,
+    split: str | None = None,
+    force: bool = False,
+    allow_row_count_mismatch: bool = False,
+    extra_benchmarks: Paths = (),
+) -> list[Prepared]:
+    """Prepare benchmarks' rows and images; what is prepared already is left as it is, unless ``force``."""
+    names = benchmarks.replace(",", " ").split() if isinstance(benchmarks, str) else list(benchmarks)
+    if not names:
+        raise UserError("name at least one benchmark to prepare; 'evalkit list' shows them")
+    folder = Path(data_dir) if data_dir else default_data_dir()
+    catalog = Catalog(list(map(Path, extra_benchmarks)))
+    entries = [catalog.find(name) for name in names]
+    done = []
+    for entry in entries:
+        name = entry.benchmark.name
+        wanted = split or entry.benchmark.split
+        rows_file = entry.rows_file(folder, wanted)
+        if entry.preparer is None:
+            raise UserError(f"{name}: has no preparer; its rows are read from {rows_file}")
+        lock = Lock.read(rows_file)
+        if already := rows_file.exists() and lock is not None and not force:
+            assert lock is not None
+            lock.check(rows_file)
+        else:
+            lock = prepare(
+                name, entry.preparer, rows_file, wanted, allow_row_count_mismatch=allow_row_count_mismatch
+            )
+        done.append(Prepared(name, rows_file, lock, already))
+    return done
+
+
+def eval(
+    ctx: Sequence[str] = (),
+    *,
+    benchmarks: str,
+    output_dir: str | Path,
+    data_dir: str | Path | None = None,
+    split: str | None = None,
+    model: str | None = None,
+    server_type: str | None = None,
+    server_address: str | None = None,
+    config_file: str | Path | None = None,
+    extra_benchmarks: Paths = (),
+    prompt_dirs: Paths = (),
+    dry_run: bool = False,
+) -> EvalResult:
+    """Evaluate a model on benchmarks: prepare, check, generate what is missing, score, aggregate.
+
+    ``ctx`` holds config overrides (``wrap_arguments("++inference.temperature=0")``). Running the same
+    again makes only what is missing. Raises UserError before anything is asked, RunError where a server
+    or disk fails; rows that failed are in the result (``complete`` is False then).
+    """
+    kind = _server_type(server_type, server_address)
+    catalog = Catalog(list(map(Path, extra_benchmarks)), list(map(Path, prompt_dirs)))
+    runs = [
+        plan_benchmark(
+            catalog,
+            name,
+            samples,
+            repeated,
+            overrides=ctx,
+            config_file=Path(config_file) if config_file else None,
+            data_dir=Path(data_dir) if data_dir else default_data_dir(),
+            split=split,
+            takes_urls=kind != "embedded",
+        )
+        for name, samples, repeated in parse_benchmarks(benchmarks)
+    ]
+    for run in runs:
+        run.check()
+    folder = RunFolder(Path(output_dir))
+    if dry_run:
+        shown = [_describe(run.job, run.checked, kind, server_address, model) for run in runs]
+        return EvalResult(folder.path, dry_run="\n".join(shown))
+    with (
+        folder.locked(),
+        folder.logging(),
+        _server(kind, server_address, model, runs[0].config, folder) as endpoint,
+    ):
+        folder.write_record(
+            {"server": {"model": endpoint.model, **endpoint.info}, "benchmarks": {r.name: r.record() for r in runs}}
+        )
+        metrics = {run.name: _executed(run, endpoint, folder) for run in runs}
+        tables = [each for each in collect(folder) if each.benchmark in metrics]
+        files = write_summary(folder, collect(folder))
+    per_run = [
+        path
+        for run in runs
+        for path in (folder.output_file(run.name), folder.scores_file(run.name), folder.metrics_file(run.name))
+    ]
+    return EvalResult(folder.path, tables, metrics, [*files, *per_run, folder.run_file])
+
+
+def generate(
+    ctx: Sequence[str] = (),
+    *,
+    input_file: str | Path,
+    prompt_config: str | None = None,
+    output_dir: str | Path,
+    model: str | None = None,
+    server_type: str | None = None,
+    server_address: str | None = None,
+    config_file: str | Path | None = None,
+    num_samples: int = 1,
+    prompt_dirs: Paths = (),
+    dry_run: bool = False,
+) -> EvalResult:
+    """Ask a model for every row of a JSON Lines file with a prompt; writes ``output_dir/output.jsonl``."""
+    kind = _server_type(server_type, server_address)
+    config = compose(ctx, config_file=config_file)
+    prompt_name = prompt_config or config.prompt_config
+    if prompt_name is None:
+        raise UserError("--prompt_config is needed: a prompt's name, or a path that ends in .yaml")
+    prompt = load_prompt(
+        prompt_name,
+        Catalog((), list(map(Path, prompt_dirs))).prompt_folders(),
+        system=config.system_message,
+        user=config.user_message,
+        suffix=config.prompt_suffix,
+    )
+    rows_file = Path(input_file)
+    job = Job(rows_file.stem, rows_file, prompt, config, num_samples, takes_urls=kind != "embedded")
+    checked = check_rows(job)
+    folder = RunFolder(Path(output_dir))
+    if dry_run:
+        return EvalResult(folder.path, dry_run=_describe(job, checked, kind, server_address, model))
+    output_file = folder.path / "output.jsonl"
+    with folder.locked(), folder.logging(), _server(kind, server_address, model, config, folder) as endpoint:
+        folder.write_record(
+            {
+                "server": {"model": endpoint.model, **endpoint.info},
+                "generate": {
+                    "input_file": str(rows_file),
+                    "prompt": prompt.name,
+                    "samples": num_samples,
+                    "config": as_plain(config),
+                },
+            }
+        )
+        window = min(config.max_concurrent_requests, endpoint.window or config.max_concurrent_requests)
+        generated = generate_stage(
+            job,
+            checked,
+            request_settings(config, endpoint, num_samples),
+            endpoint.url,
+            output_file,
+            window=window,
+            api_key=api_key() if kind != "embedded" else None,
+        )
+    write_metrics(folder.path / "timing.json", {"sessions": [timing(generated, window)]})
+    failed = sum(generated.failures.values())
+    if generated.missing or failed:
+        raise RunError(
+            f"{output_file}: {failed} of {len(generated.offsets)} generations failed, "
+            f"{generated.missing} are not there; run the same command again to make what is missing"
+        )
+    return EvalResult(folder.path, files=[output_file, folder.run_file])
+
+
+def score(
+    ctx: Sequence[str] = (),
+    *,
+    benchmarks: str,
+    input_file: str | Path,
+    output_file: str | Path,
+    protocol: str = "strict",
+    extra_benchmarks: Paths = (),
+) -> dict[str, Any]:
+    """Score stored generations without a model; returns the metrics.
+
+    A line of ``input_file`` holds a row's fields and ``generation``; a line of ``output_file`` its score.
+    """
+    from evalkit.metrics import aggregate
+    from evalkit.scoring.stage import Rules, StoredGenerations, score_line, write_scores
+
+    ((name, _, _),) = _single(parse_benchmarks(benchmarks))
+    entry = Catalog(list(map(Path, extra_benchmarks))).find(name)
+    config = compose(ctx)
+    rules = Rules.of(entry.benchmark, protocol)
+    source, target = Path(input_file), Path(output_file)
+    if source.resolve() == target.resolve():
+        raise UserError("--output_file must not be the --input_file")
+    lines = StoredGenerations(source, config.generation_key)
+    if not lines:
+        raise UserError(f"{source}: has no lines")
+    scores = (score_line(line, rules, config.generation_key) for line in lines)
+    metrics = aggregate(name, write_scores(target, scores), samples=lines.samples, wanted=len(lines))
+    return {"status": metrics.pop("status"), "protocol": rules.name, "metric": entry.benchmark.metric, **metrics}
+
+
+def summarize_results(output_dir: str | Path) -> EvalResult:
+    """Collect a run's metrics into tables, and write them as ``summary.md``, ``.json`` and ``.csv``."""
+    folder = RunFolder(Path(output_dir))
+    tables = collect(folder)
+    return EvalResult(folder.path, tables, files=write_summary(folder, tables))
+
+
+def _single(found: list[tuple[str, int, bool]]) -> list[tuple[str, int, bool]]:
+    if len(found) != 1:
+        raise UserError("--benchmarks: name the one benchmark whose rules are to be used")
+    return found
+
+
+def _server_type(server_type: str | None, server_address: str | None) -> str:
+    if server_type is None:
+        return "vllm" if server_address else "embedded"
+    if server_type not in SERVER_TYPES:
+        raise UserError(f"--server_type={server_type}: must be one of {', '.join(SERVER_TYPES)}")
+    if server_type == "embedded" and server_address:
+        raise UserError("--server_type=embedded starts its own server; leave out --server_address")
+    if server_type != "embedded":
+        if not server_address:
+            raise UserError(f"--server_type={server_type}: give the --server_address of a server that runs")
+        base_url(server_address)
+    return server_type
+
+
+@contextmanager
+def _server(
+    kind: str, address: str | None, model: str | None, config: RunConfig, folder: RunFolder
+) -> Iterator[Endpoint]:
+    if kind == "embedded":
+        from evalkit.servers.embedded import embedded_server
+
+        with embedded_server(model, config.server, folder.server_log) as endpoint:
+            yield endpoint
+    else:
+        assert address is not None
+        yield connect(address, model, kind)
+
+
+def _executed(run: BenchmarkRun, endpoint: Endpoint, folder: RunFolder) -> dict[str, Any]:
+    from evalkit.errors import Interrupted
+
+    metrics = execute(run, endpoint, folder)
+    if metrics["absent"] and run.stopped:
+        raise Interrupted(
+            f"stopped: {metrics['scored']} of {metrics['wanted']} generations of {run.name} are saved; "
+            "the same command goes on from there"
+        )
+    return metrics
+
+
+def _describe(job: Job, checked: Checked, kind: str, address: str | None, model: str | None) -> str:
+    """What a dry run shows: how many requests, and the first as it would be sent."""
+    if kind == "embedded":
+        from evalkit.servers.embedded import describe
+
+        endpoint = describe(model, job.config.server)
+    else:
+        endpoint = Endpoint(base_url(address or ""), model or "(the server's only model)", kind)
+    request = first_request(job, request_settings(job.config, endpoint, job.samples), checked)
+    total = checked.generations(job.samples)
+    skipped = f", {len(checked.skipped)} rows left out for their images" if checked.skipped else ""
+    return (
+        f"{job.name}: {checked.rows} rows checked{skipped}; {total} requests would be sent to "
+        f"{without_login(endpoint.url)}, the first of them:\n{shown_body(request.body)}"
+    )
+
+
+__all__ = [
+    "EvalResult",
+    "Prepared",
+    "eval",
+    "generate",
+    "prepare_data",
+    "score",
+    "summarize_results",
+    "wrap_arguments",
+]

@@ -1,0 +1,314 @@
+"""The command line: parse, call, print. What a command does not know goes to the config (``++key=value``)."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from evalkit.errors import EvalkitError, UserError
+
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+app = typer.Typer(
+    name="evalkit",
+    invoke_without_command=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        # Dashes are accepted in names where we write underscores.
+        "token_normalize_func": lambda name: name.replace("-", "_"),
+    },
+)
+
+@app.callback()
+def bare(ctx: typer.Context) -> None:
+    """Evaluate vision-language models on images: right, valid, and did the image matter."""
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+CONFIG_HELP = "Anything else is config: [bold]++inference.temperature=0.7 ++max_concurrent_requests=64[/bold]."
+
+DataDir = Annotated[
+    Optional[Path],
+    typer.Option("--data_dir", help="Where prepared data lie. Default: $EVALKIT_DATA_DIR or ~/.cache/evalkit/data."),
+]
+OutputDir = Annotated[Path, typer.Option("--output_dir", help="The run's folder; the same command goes on in it.")]
+Model = Annotated[Optional[str], typer.Option("--model", help="The model's name on the server, or a .gguf file.")]
+ServerType = Annotated[
+    Optional[str],
+    typer.Option("--server_type", help="embedded (default without an address), vllm, sglang or openai."),
+]
+ServerAddress = Annotated[
+    Optional[str], typer.Option("--server_address", help="A server that runs already: http://HOST:PORT/v1.")
+]
+ConfigFile = Annotated[Optional[Path], typer.Option("--config_file", help="YAML with config keys.")]
+ExtraBenchmarks = Annotated[
+    Optional[list[Path]],
+    typer.Option("--extra_benchmarks", help="A folder of your own benchmarks (can be given again)."),
+]
+PromptDirs = Annotated[
+    Optional[list[Path]], typer.Option("--prompt_dir", help="A folder of your own prompts (can be given again).")
+]
+MaxSamples = Annotated[Optional[int], typer.Option("--max_samples", help="Use the first N rows alone.")]
+Split = Annotated[Optional[str], typer.Option("--split", help="The split, where a benchmark has several.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry_run", help="Check everything, show the first request and the count; send nothing.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+@app.command("prepare_data", epilog="Example: [bold]evalkit prepare_data easy-vqa mmmu-pro --data_dir=data[/bold]")
+def prepare_data(
+    benchmarks: Annotated[list[str], typer.Argument(help="Names, or paths of your own benchmarks.")],
+    data_dir: DataDir = None,
+    split: Split = None,
+    force: Annotated[bool, typer.Option("--force", help="Prepare again what is there.")] = False,
+    allow_row_count_mismatch: Annotated[
+        bool, typer.Option("--allow_row_count_mismatch", help="Go on where the row count is not the known one.")
+    ] = False,
+    extra_benchmarks: ExtraBenchmarks = None,
+    debug: Debug = False,
+) -> None:
+    """Prepare benchmarks: rows as JSON Lines, images beside them, and a lock of what they are."""
+    from evalkit import api
+
+    for done in api.prepare_data(
+        benchmarks,
+        data_dir=data_dir,
+        split=split,
+        force=force,
+        allow_row_count_mismatch=allow_row_count_mismatch,
+        extra_benchmarks=extra_benchmarks or (),
+    ):
+        state = "is prepared already" if done.already else "prepared"
+        print(f"{done.name}: {state}: {done.lock.rows:,} rows in {done.rows_file}")
+
+
+@app.command(
+    "eval",
+    context_settings=PASS_ON,
+    epilog="Examples: [bold]evalkit eval --benchmarks=easy-vqa --output_dir=runs/first[/bold]; "
+    "[bold]evalkit eval --benchmarks=mmmu-pro:4 --output_dir=runs/vl --server_address=http://127.0.0.1:8000/v1 "
+    "--max_samples=200 ++inference.temperature=0.7[/bold]. " + CONFIG_HELP,
+)
+def eval_command(
+    ctx: typer.Context,
+    benchmarks: Annotated[
+        str, typer.Option("--benchmarks", help="Names with commas between; name:N draws N samples a row.")
+    ],
+    output_dir: OutputDir,
+    data_dir: DataDir = None,
+    split: Split = None,
+    model: Model = None,
+    server_type: ServerType = None,
+    server_address: ServerAddress = None,
+    max_samples: MaxSamples = None,
+    protocol: Annotated[Optional[str], typer.Option("--protocol", help="strict or official scoring.")] = None,
+    config_file: ConfigFile = None,
+    extra_benchmarks: ExtraBenchmarks = None,
+    prompt_dir: PromptDirs = None,
+    rerun_done: Annotated[bool, typer.Option("--rerun_done", help="Ask again for what is stored.")] = False,
+    starting_seed: Annotated[Optional[int], typer.Option("--starting_seed", help="The first sample's seed.")] = None,
+    dry_run: DryRun = False,
+    debug: Debug = False,
+) -> None:
+    """Evaluate a model: prepare data where needed, check, generate what is missing, score, and report."""
+    from evalkit import api
+
+    result = api.eval(
+        _overrides(
+            ctx,
+            max_samples=max_samples,
+            protocol=protocol,
+            skip_filled=False if rerun_done else None,
+            **{"inference.random_seed": starting_seed},
+        ),
+        benchmarks=benchmarks,
+        output_dir=output_dir,
+        data_dir=data_dir,
+        split=split,
+        model=model,
+        server_type=server_type,
+        server_address=server_address,
+        config_file=config_file,
+        extra_benchmarks=extra_benchmarks or (),
+        prompt_dirs=prompt_dir or (),
+        dry_run=dry_run,
+    )
+    _show(result)
+
+
+@app.command(
+    "generate",
+    context_settings=PASS_ON,
+    epilog="Example: [bold]evalkit generate --input_file=rows.jsonl --prompt_config=prompt.yaml --output_dir=out "
+    "--server_address=http://127.0.0.1:8000/v1[/bold]. " + CONFIG_HELP,
+)
+def generate_command(
+    ctx: typer.Context,
+    input_file: Annotated[Path, typer.Option("--input_file", help="JSON Lines; images beside it.")],
+    output_dir: OutputDir,
+    prompt_config: Annotated[
+        Optional[str], typer.Option("--prompt_config", help="A prompt's name, or a path that ends in .yaml.")
+    ] = None,
+    model: Model = None,
+    server_type: ServerType = None,
+    server_address: ServerAddress = None,
+    max_samples: MaxSamples = None,
+    num_samples: Annotated[int, typer.Option("--num_samples", min=1, help="Samples of each row.")] = 1,
+    config_file: ConfigFile = None,
+    prompt_dir: PromptDirs = None,
+    rerun_done: Annotated[bool, typer.Option("--rerun_done", help="Ask again for what is stored.")] = False,
+    dry_run: DryRun = False,
+    debug: Debug = False,
+) -> None:
+    """Ask a model for every row of a JSON Lines file; nothing is scored."""
+    from evalkit import api
+
+    result = api.generate(
+        _overrides(ctx, max_samples=max_samples, skip_filled=False if rerun_done else None),
+        input_file=input_file,
+        prompt_config=prompt_config,
+        output_dir=output_dir,
+        model=model,
+        server_type=server_type,
+        server_address=server_address,
+        config_file=config_file,
+        num_samples=num_samples,
+        prompt_dirs=prompt_dir or (),
+        dry_run=dry_run,
+    )
+    _show(result)
+
+
+@app.command(
+    "score",
+    context_settings=PASS_ON,
+    epilog="Example: [bold]evalkit score --benchmarks=mmmu-pro --input_file=X.jsonl --output_file=Y.jsonl "
+    "--protocol=official[/bold]",
+)
+def score_command(
+    ctx: typer.Context,
+    benchmarks: Annotated[str, typer.Option("--benchmarks", help="The benchmark whose rules are used.")],
+    input_file: Annotated[Path, typer.Option("--input_file", help="Lines with a row's fields and generation.")],
+    output_file: Annotated[Path, typer.Option("--output_file", help="Where the scores go, a line each.")],
+    protocol: Annotated[str, typer.Option("--protocol", help="strict or official.")] = "strict",
+    extra_benchmarks: ExtraBenchmarks = None,
+    debug: Debug = False,
+) -> None:
+    """Score stored generations again; no model is asked. Prints the metrics as JSON."""
+    import orjson
+
+    from evalkit import api
+
+    metrics = api.score(
+        _overrides(ctx),
+        benchmarks=benchmarks,
+        input_file=input_file,
+        output_file=output_file,
+        protocol=protocol,
+        extra_benchmarks=extra_benchmarks or (),
+    )
+    print(orjson.dumps(metrics, option=orjson.OPT_INDENT_2).decode())
+    if metrics["errors"]:
+        raise typer.Exit(1)
+
+
+@app.command("summarize_results", epilog="Example: [bold]evalkit summarize_results runs/first[/bold]")
+def summarize_results(
+    output_dir: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.")], debug: Debug = False
+) -> None:
+    """Print a run's tables, and write them as Markdown, JSON and CSV."""
+    from evalkit import api
+
+    _show(api.summarize_results(output_dir))
+
+
+@app.command("list", epilog="Example: [bold]evalkit list prompts vlm[/bold]")
+def list_command(
+    what: Annotated[str, typer.Argument(help="benchmarks or prompts.")] = "benchmarks",
+    filter: Annotated[str, typer.Argument(help="Only names or descriptions that hold this.")] = "",
+    extra_benchmarks: ExtraBenchmarks = None,
+    debug: Debug = False,
+) -> None:
+    """List what there is: benchmarks or prompts."""
+    from evalkit.catalog import Catalog
+    from evalkit.prompt import list_yaml
+
+    catalog = Catalog(extra_benchmarks or ())
+    if what == "benchmarks":
+        found = [(name, catalog.find(name).benchmark.description) for name in catalog.names()]
+    elif what == "prompts":
+        found = [(name, "") for name in list_yaml(catalog.prompt_folders())]
+    else:
+        raise UserError(f"list {what}: there are lists of benchmarks and prompts")
+    width = max((len(name) for name, _ in found), default=0)
+    for name, description in found:
+        if filter.casefold() in f"{name} {description}".casefold():
+            print(f"{name:<{width}}  {description}".rstrip())
+
+
+def _show(result: Any) -> None:
+    """Print a result; a run in which something is missing ends with exit code 1."""
+    if result.dry_run is not None:
+        print(result.dry_run)
+        return
+    if result.tables:
+        from evalkit.reports.summary import print_tables
+
+        print_tables(result.tables)
+    print("wrote " + "\n      ".join(map(str, result.files)))
+    if not result.complete:
+        raise typer.Exit(1)
+
+
+def _overrides(ctx: typer.Context, **flags: Any) -> list[str]:
+    """What goes to the config: flags that are short for a key, then what the command line did not know."""
+    known = {option for parameter in ctx.command.params for option in parameter.opts}
+    for each in ctx.args:
+        if each.startswith("-"):
+            name = each.partition("=")[0].replace("-", "_").replace("__", "--", 1)
+            near = difflib.get_close_matches(name, known, 1, 0.6)
+            hint = f"did you mean {near[0]}?" if near else "config keys are written ++key=value"
+            raise UserError(f"no such option: {each.partition('=')[0]}; {hint}")
+        if "=" not in each and not each.startswith(("+", "~")):
+            raise UserError(f"unexpected argument {each!r}; config keys are written ++key=value")
+    return [*(f"++{key}={value}" for key, value in flags.items() if value is not None), *ctx.args]
+
+
+class _StandardError(logging.Handler):
+    """Warnings for the person at the terminal, plainly."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message."""
+        print(record.getMessage(), file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Run a command; errors become one line and an exit code: 2 the user's mistake, 1 a failure."""
+    handler = _StandardError(logging.WARNING)
+    logging.getLogger("evalkit").addHandler(handler)
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except EvalkitError as error:
+        if debug:
+            raise
+        print(f"evalkit: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"evalkit: unexpected {type(error).__name__}: {error} (--debug shows where; please report it)",
+            file=sys.stderr,
+        )
+        sys.exit(1)

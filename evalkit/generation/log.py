@@ -1,0 +1,103 @@
+"""The append-only log of generations: readable after kill -9, healed when its last line is torn."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evalkit.errors import RunError, UserError
+from evalkit.generation.reply import key_of_line
+
+
+class OutputLog:
+    """``output.jsonl``: one line a generation, written as it arrives with a single system call.
+
+    A line written so survives a killed process; ``sync`` makes what is there survive the machine.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open for appending; a last line without its end (a kill in the middle of a write) is cut off."""
+        self.path = path
+        self.torn_bytes = 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror or error}") from None
+        self._size = self._heal()
+
+    def _heal(self) -> int:
+        size = os.fstat(self._file).st_size
+        end, step = size, 1 << 16
+        while end > 0:
+            start = max(0, end - step)
+            newline = os.pread(self._file, end - start, start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        self.torn_bytes = size - end
+        if self.torn_bytes:
+            os.ftruncate(self._file, end)
+        return end
+
+    def scan(self) -> dict[int, int]:
+        """Where each finished generation stands: short content key → offset; the last of a key counts.
+
+        Temporary errors are left out: they are to be asked again.
+        """
+        found: dict[int, int] = {}
+        offset = 0
+        with open(self.path, "rb", buffering=1 << 20) as stream:
+            for line in stream:
+                key = key_of_line(line)
+                if key is not None:
+                    found[key] = offset
+                offset += len(line)
+        return found
+
+    def append(self, line: bytes) -> int:
+        """Append a whole line; returns its offset."""
+        offset = self._size
+        try:
+            written = os.write(self._file, line)
+            while written < len(line):
+                written += os.write(self._file, line[written:])
+        except OSError as error:
+            os.ftruncate(self._file, offset)
+            raise RunError(f"{self.path}: cannot write ({error.strerror}); what was written before is kept") from None
+        self._size += len(line)
+        return offset
+
+    def read(self, offset: int) -> dict[str, Any]:
+        """The line at an offset."""
+        step = 1 << 14
+        piece = os.pread(self._file, step, offset)
+        while (end := piece.find(b"\n")) < 0:
+            more = os.pread(self._file, step, offset + len(piece))
+            if not more:
+                raise RunError(f"{self.path}: no whole line at byte {offset}; the file was changed by hand")
+            piece += more
+            step *= 2
+        line: dict[str, Any] = orjson.loads(piece[:end])
+        return line
+
+    def sync(self) -> None:
+        """Make what was appended survive a crash of the machine."""
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        """Sync and close."""
+        os.fsync(self._file)
+        os.close(self._file)
+
+    def __enter__(self) -> OutputLog:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()

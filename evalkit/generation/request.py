@@ -1,0 +1,154 @@
+"""From a row to what is sent: messages, content key, and a body into which images are spliced.
+
+The body is assembled from pieces of JSON: an image's bytes are encoded once and copied once, never parsed
+or escaped. The content key is a hash of what is asked, with images by their digests.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import blake3
+import orjson
+import pybase64
+
+from evalkit.generation.reply import KEY_HEX
+from evalkit.images import EncodedImage, ImageSource, digest, read
+from evalkit.prompt import Message, Prompt
+from evalkit.rows import Row
+
+ORIGINAL = "original"
+"""The arm in which the model sees the row's own images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What all requests of a benchmark share.
+
+    ``parameters`` are the body's fields beside the messages, without the seed; ``revision`` names the
+    weights where it is known; ``transform`` (with its name) changes images on their way.
+    """
+
+    model: str
+    parameters: dict[str, Any]
+    seed: int | None = None
+    revision: str = ""
+    samples: int = 1
+    transform: Callable[[EncodedImage], EncodedImage] | None = None
+    transform_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: which generation it is for, and its body in pieces."""
+
+    order: int
+    row: Row
+    sample: int
+    arm: str
+    key: str
+    body: Sequence[bytes]
+
+
+class RequestBuilder:
+    """Makes the requests of rows; reads each image once for all its samples and for rows that follow."""
+
+    KEPT_IMAGES = 8
+
+    def __init__(self, prompt: Prompt, settings: Settings, folder: str) -> None:
+        """``folder`` is the resolved data folder that relative image paths start from."""
+        self._prompt = prompt
+        self._settings = settings
+        self._folder = folder
+        self._recent: OrderedDict[ImageSource, tuple[str, list[bytes]]] = OrderedDict()
+        self._samples = [self._sample_parts(number) for number in range(settings.samples)]
+
+    def _sample_parts(self, sample: int) -> tuple[blake3.blake3, bytes]:
+        settings = self._settings
+        parameters = dict(settings.parameters)
+        if settings.seed is not None:
+            parameters["seed"] = settings.seed + sample
+        asked = {
+            "model": settings.model,
+            "revision": settings.revision,
+            "transform": settings.transform_name,
+            "parameters": parameters,
+            "arm": ORIGINAL,
+            "sample": sample,
+        }
+        hasher = blake3.blake3(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS))
+        head = orjson.dumps({"model": settings.model, **parameters})[:-1] + b',"messages":['
+        return hasher, head
+
+    def build(self, row: Row, first_order: int) -> Iterator[Request]:
+        """The requests of a row, a sample each; ``first_order`` is the place of its first generation.
+
+        Raises BadImage where an image cannot be read any more.
+        """
+        messages = self._prompt.render(row, self._folder)
+        asked, pieces = self._encode(messages)
+        for sample, (hasher, head) in enumerate(self._samples):
+            key = hasher.copy().update(asked).hexdigest(KEY_HEX // 2)
+            yield Request(first_order + sample, row, sample, ORIGINAL, key, [head, *pieces, b"]}"])
+
+    def _encode(self, messages: list[Message]) -> tuple[bytes, list[bytes]]:
+        """What the messages are for the content key, and their JSON in pieces."""
+        asked: list[list[Any]] = []
+        pieces: list[bytes] = []
+        for number, message in enumerate(messages):
+            start = b'{"role":%b,"content":' % orjson.dumps(message.role)
+            pieces.append(b"," + start if number else start)
+            if all(isinstance(part, str) for part in message.parts):
+                text = "".join(part for part in message.parts if isinstance(part, str))
+                asked.append([message.role, text])
+                pieces.append(orjson.dumps(text) + b"}")
+                continue
+            names: list[Any] = [message.role]
+            for place, part in enumerate(message.parts):
+                pieces.append(b"," if place else b"[")
+                if isinstance(part, str):
+                    names.append(part)
+                    pieces.append(b'{"type":"text","text":%b}' % orjson.dumps(part))
+                else:
+                    image_digest, image_pieces = self._image(part)
+                    names.append({"image": image_digest})
+                    pieces.extend(image_pieces)
+            asked.append(names)
+            pieces.append(b"]}")
+        return orjson.dumps(asked), pieces
+
+    def _image(self, source: ImageSource) -> tuple[str, list[bytes]]:
+        if source in self._recent:
+            self._recent.move_to_end(source)
+            return self._recent[source]
+        if source.kind == "url":
+            part = b'{"type":"image_url","image_url":{"url":%b}}' % orjson.dumps(source.location)
+            made = digest(source, None), [part]
+        else:
+            image = read(source)
+            name = digest(source, image)
+            if self._settings.transform is not None:
+                image = self._settings.transform(image)
+            head = b'{"type":"image_url","image_url":{"url":"data:%b;base64,' % image.media_type.encode()
+            made = name, [head, pybase64.b64encode(image.data), b'"}}']
+        self._recent[source] = made
+        if len(self._recent) > self.KEPT_IMAGES:
+            self._recent.popitem(last=False)
+        return made
+
+
+def shown_body(body: Sequence[bytes], longest: int = 96) -> str:
+    """A request's body as a person wants to see it: indented, base64 shortened."""
+
+    def shorten(value: Any) -> Any:
+        if isinstance(value, str) and value.startswith("data:") and len(value) > longest:
+            head, _, data = value.partition(",")
+            return f"{head},{data[:24]}… ({len(data):,} characters)"
+        if isinstance(value, dict):
+            return {key: shorten(each) for key, each in value.items()}
+        return [shorten(each) for each in value] if isinstance(value, list) else value
+
+    return orjson.dumps(shorten(orjson.loads(b"".join(body))), option=orjson.OPT_INDENT_2).decode()

@@ -1,0 +1,257 @@
+"""The generate stage: rows in, ``output.jsonl`` out; what is there already is not asked for again."""
+
+from __future__ import annotations
+
+import logging
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from evalkit.config import CheckImages, OnBadImage, RunConfig
+from evalkit.errors import UserError
+from evalkit.generation.client import ChatClient
+from evalkit.generation.engine import Stop, run_async, run_window, stop_on_signals
+from evalkit.generation.log import OutputLog
+from evalkit.generation.reply import Reply, encode_line, short_key
+from evalkit.generation.request import Request, RequestBuilder, Settings
+from evalkit.images import BadImage, ImageSource, check, folder_of
+from evalkit.progress import Progress
+from evalkit.prompt import Prompt
+from evalkit.rows import Row, read_rows
+
+LOG = logging.getLogger(__name__)
+
+SHOWN_PROBLEMS = 20
+MISSING = -1
+"""The offset of a generation that is not there."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the stage works on."""
+
+    name: str
+    rows_file: Path
+    prompt: Prompt
+    config: RunConfig
+    samples: int = 1
+    takes_urls: bool = True
+
+
+@dataclass
+class Checked:
+    """What the check before the run found: how many rows, and the lines left out for their images."""
+
+    rows: int
+    skipped: dict[int, str] = field(default_factory=dict)
+
+    def generations(self, samples: int) -> int:
+        """How many generations are wanted."""
+        return (self.rows - len(self.skipped)) * samples
+
+
+@dataclass
+class Generated:
+    """Where each wanted generation stands in the log, in the order of rows and samples."""
+
+    offsets: array[int]
+    skipped: dict[int, str]
+    asked: int = 0
+    reused: int = 0
+    stale: int = 0
+    retries: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    latencies: array[float] = field(default_factory=lambda: array("f"))
+    failures: Counter[str] = field(default_factory=Counter)
+    stopped: bool = False
+
+    @property
+    def missing(self) -> int:
+        """Generations that are not there."""
+        return sum(offset == MISSING for offset in self.offsets)
+
+
+def check_rows(job: Job) -> Checked:
+    """Check every row before anything is asked: ids, placeholders, image paths and headers.
+
+    Raises UserError that lists the bad images with their rows, unless ``on_bad_image=skip``.
+    """
+    config = job.config
+    folder = folder_of(job.rows_file)
+    found = Checked(0)
+    recent: ImageSource | None = None
+    for row in read_rows(job.rows_file, config.max_samples):
+        found.rows += 1
+        if config.generation_key in row.fields and "key" not in row.fields:
+            raise UserError(
+                f"{row.place}: the row has a field {config.generation_key!r} already, which the reply would "
+                "overwrite; choose another with ++generation_key=NAME"
+            )
+        try:
+            for message in job.prompt.render(row, folder):
+                for part in message.parts:
+                    if isinstance(part, ImageSource) and part != recent:
+                        if part.kind == "url" and not job.takes_urls:
+                            raise UserError(
+                                f"{row.place}: the embedded server does not fetch image URLs; download the images"
+                            )
+                        if config.check_images is not CheckImages.none:
+                            check(part, config.image_limits, decode=config.check_images is CheckImages.full)
+                        recent = part
+        except BadImage as error:
+            found.skipped[row.line] = f"{row.place} (id {row.id}): {str(error).removeprefix(row.place + ': ')}"
+    if not found.rows:
+        raise UserError(f"{job.rows_file}: has no rows")
+    if found.skipped and config.on_bad_image is OnBadImage.refuse:
+        listed = list(found.skipped.values())
+        more = f"\n  … and {len(listed) - SHOWN_PROBLEMS} more" if len(listed) > SHOWN_PROBLEMS else ""
+        raise UserError(
+            f"{len(listed)} of {found.rows} rows have an image that cannot be used; mend them, or leave them "
+            "out with ++on_bad_image=skip:\n  " + "\n  ".join(listed[:SHOWN_PROBLEMS]) + more
+        )
+    if len(found.skipped) == found.rows:
+        raise UserError(f"{job.rows_file}: no row has an image that can be used")
+    return found
+
+
+def first_request(job: Job, settings: Settings, checked: Checked) -> Request:
+    """The first request as it would be sent."""
+    builder = RequestBuilder(job.prompt, settings, folder_of(job.rows_file))
+    return next(builder.build(next(_wanted_rows(job, checked)), 0))
+
+
+def _wanted_rows(job: Job, checked: Checked) -> Iterator[Row]:
+    for row in read_rows(job.rows_file, job.config.max_samples):
+        if row.line not in checked.skipped:
+            yield row
+
+
+def generate(
+    job: Job,
+    checked: Checked,
+    settings: Settings,
+    base_url: str,
+    output_file: Path,
+    *,
+    window: int,
+    api_key: str | None = None,
+) -> Generated:
+    """Make every generation that ``output_file`` does not hold yet.
+
+    Raises FatalAnswer or LostServer where the server ends the run; what came back is in the file then.
+    """
+    with OutputLog(output_file) as log:
+        if log.torn_bytes:
+            LOG.warning("%s: the last line was torn (%d bytes) and is asked again", output_file, log.torn_bytes)
+        return _Stage(job, checked, settings, log).run(base_url, window, api_key)
+
+
+class _Stage:
+    def __init__(self, job: Job, checked: Checked, settings: Settings, log: OutputLog) -> None:
+        self.job, self.checked, self.settings, self.log = job, checked, settings, log
+        self.stored = log.scan()
+        config = job.config
+        if not config.skip_filled:
+            self.usable: dict[int, int] = {}
+        elif config.retry.permanent_errors:
+            self.usable = {key: at for key, at in self.stored.items() if not log.read(at)["permanent"]}
+        else:
+            self.usable = self.stored
+        total = checked.generations(job.samples)
+        self.result = Generated(array("q", [MISSING]) * total, checked.skipped)
+
+    def run(self, base_url: str, window: int, api_key: str | None) -> Generated:
+        config = self.job.config
+        client = ChatClient(base_url, config.retry, config.inference.timeout, api_key)
+        stop = Stop()
+        stop.on_press.append(self._on_press)
+        # Counting what is there first would read every image twice: the bar grows as it is found.
+        with Progress(self.job.name, len(self.result.offsets), 0) as progress:
+            self.progress = progress
+            try:
+                run_async(self._run(client, min(window, len(self.result.offsets)), stop))
+            finally:
+                self.result.seconds, self.result.tokens = progress.seconds, progress.tokens
+                self.result.retries = client.retries
+                self.result.stopped = stop.presses > 0
+        if not self.result.stopped:
+            self.result.stale = len(self.stored) - self.result.reused
+        return self.result
+
+    async def _run(self, client: ChatClient, window: int, stop: Stop) -> None:
+        with stop_on_signals(stop):
+            async with client:
+                await run_window(
+                    self._missing(), client, self.log, window=window, record=self._record, stop=stop
+                )
+
+    def _missing(self) -> Iterator[Request]:
+        """The requests whose generation is not stored; runs on the preparing thread."""
+        builder = RequestBuilder(self.job.prompt, self.settings, folder_of(self.job.rows_file))
+        order = 0
+        for row in _wanted_rows(self.job, self.checked):
+            try:
+                for request in builder.build(row, order):
+                    at = self.usable.get(short_key(request.key), MISSING)
+                    if at == MISSING:
+                        yield request
+                    else:
+                        self.result.offsets[request.order] = at
+                        self.result.reused += 1
+                        self.progress.reuse()
+            except BadImage as error:
+                LOG.warning("%s (id %s): %s; it was usable when the run began", row.place, row.id, error)
+                self.result.failures["bad_image"] += self.job.samples
+            order += self.job.samples
+
+    def _record(self, request: Request, reply: Reply) -> None:
+        config, result = self.job.config, self.result
+        if config.parse_reasoning and reply.text is not None:
+            reply = split_reasoning(reply, config.end_reasoning_string)
+        more = {"arm": request.arm, "sample": request.sample, "model": self.settings.model}
+        fields = {"id": request.row.id, **_without_data_urls(request.row.fields, self.job.prompt.config.image_field)}
+        line = encode_line(request.key, fields, reply, more, config.generation_key)
+        at = self.log.append(line)
+        result.asked += 1
+        result.latencies.append(reply.latency)
+        if reply.state == "error":
+            result.failures[reply.reason or "error"] += 1
+            LOG.info("%s (id %s): %s", request.row.place, request.row.id, reply.error)
+        # The line of an error counts as well: scoring shows its cause.
+        result.offsets[request.order] = at
+        self.progress.advance(reply)
+
+    def _on_press(self, presses: int) -> None:
+        LOG.warning(
+            "stopping: what is in flight is finished first (Ctrl-C again drops it)"
+            if presses == 1
+            else "stopped: requests in flight are dropped"
+        )
+
+
+def split_reasoning(reply: Reply, end: str) -> Reply:
+    """The reply with the text up to ``end`` as its reasoning; without ``end`` all of it is reasoning.
+
+    A model that ran out of tokens while it reasoned has given no answer.
+    """
+    before, found, after = (reply.text or "").rpartition(end)
+    if not found:
+        # The server may have split it already, or the model did not reason.
+        return reply if reply.reasoning else replace(reply, text="", reasoning=reply.text)
+    return replace(reply, text=after.lstrip(), reasoning=before + found)
+
+
+def _without_data_urls(fields: dict[str, Any], image_field: str | None) -> dict[str, Any]:
+    """A row's fields for the log: images given as data URLs are not stored again with every answer."""
+    if image_field is None:
+        return fields
+
+    def short(value: Any) -> Any:
+        return f"{value[:32]}…" if isinstance(value, str) and value.startswith("data:") else value
+
+    value = fields.get(image_field)
+    return {**fields, image_field: [short(each) for each in value] if isinstance(value, list) else short(value)}

@@ -1,0 +1,237 @@
+"""One benchmark of a run through its stages: config, data, check, generate, score, aggregate."""
+
+from __future__ import annotations
+
+import logging
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evalkit.catalog import Catalog, Entry
+from evalkit.config import RunConfig, as_plain, compose
+from evalkit.errors import UserError
+from evalkit.generation.log import OutputLog
+from evalkit.generation.request import Settings
+from evalkit.generation.stage import MISSING, Checked, Generated, Job, check_rows, generate
+from evalkit.metrics import aggregate
+from evalkit.preparation import prepare
+from evalkit.prompt import Prompt, load_prompt
+from evalkit.references import reference_scores
+from evalkit.rows import Lock, read_rows, replace_file
+from evalkit.run_folder import RunFolder
+from evalkit.scoring.stage import Rules, score_line, write_scores
+from evalkit.servers.dialects import sampling_parameters
+from evalkit.servers.endpoint import Endpoint, api_key
+
+LOG = logging.getLogger(__name__)
+
+REPEATS_TEMPERATURE = 0.7
+"""The temperature of ``name:N``, as in NeMo-Skills: N greedy samples would be N times the same."""
+
+
+@dataclass
+class BenchmarkRun:
+    """A benchmark with everything that is known before the first request."""
+
+    entry: Entry
+    samples: int
+    config: RunConfig
+    rows_file: Path
+    lock: Lock | None
+    prompt: Prompt
+    rules: Rules
+    takes_urls: bool = True
+    checked: Checked = field(init=False)
+    stopped: bool = False
+
+    def check(self) -> None:
+        """Check every row; what was found is kept."""
+        self.checked = check_rows(self.job)
+
+    @property
+    def name(self) -> str:
+        """The benchmark's name."""
+        return self.entry.benchmark.name
+
+    @property
+    def job(self) -> Job:
+        """What the generate stage is given."""
+        return Job(self.name, self.rows_file, self.prompt, self.config, self.samples, self.takes_urls)
+
+    def settings(self, endpoint: Endpoint) -> Settings:
+        """What all requests share, for a server."""
+        return request_settings(self.config, endpoint, self.samples)
+
+    def record(self) -> dict[str, Any]:
+        """What ``run.yaml`` says of it."""
+        return {
+            "samples": self.samples,
+            "protocol": self.rules.name,
+            "prompt": self.prompt.name,
+            "rows_file": str(self.rows_file),
+            "data": None if self.lock is None else {key: getattr(self.lock, key) for key in self.lock.__slots__},
+            "config": as_plain(self.config),
+        }
+
+
+def request_settings(config: RunConfig, endpoint: Endpoint, samples: int) -> Settings:
+    """Settings of requests to a server under a config."""
+    return Settings(
+        model=endpoint.model,
+        parameters=sampling_parameters(config, endpoint.server_type),
+        seed=config.inference.random_seed,
+        revision=endpoint.revision,
+        samples=samples,
+        transform=endpoint.transform,
+        transform_name=endpoint.transform_name,
+    )
+
+
+def parse_benchmarks(text: str) -> list[tuple[str, int, bool]]:
+    """``"a,b:4"`` as (name, samples, whether repeats were asked for)."""
+    found = []
+    for each in filter(None, (part.strip() for part in text.split(","))):
+        name, colon, repeats = each.rpartition(":")
+        if not colon:
+            found.append((each, 1, False))
+        elif repeats.isdigit() and int(repeats) >= 1:
+            found.append((name, int(repeats), True))
+        else:
+            raise UserError(f"--benchmarks={each}: after ':' stands the number of samples, at least 1")
+    if not found:
+        raise UserError("--benchmarks: name at least one, such as easy-vqa or mmmu-pro:4")
+    names = [name for name, _, _ in found]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise UserError(f"--benchmarks: {', '.join(sorted(repeated))} stands twice")
+    return found
+
+
+def plan_benchmark(
+    catalog: Catalog,
+    name: str,
+    samples: int,
+    repeated: bool,
+    *,
+    overrides: Sequence[str],
+    config_file: Path | None,
+    data_dir: Path,
+    split: str | None,
+    takes_urls: bool,
+) -> BenchmarkRun:
+    """Find a benchmark, compose its config, prepare its data where they are not there, load its prompt."""
+    entry = catalog.find(name)
+    benchmark = entry.benchmark
+    layers: list[tuple[str, Mapping[str, Any]]] = [(f"benchmark {name}", benchmark.defaults)]
+    if repeated:
+        layers.append((f"{name}:{samples}", {"inference": {"temperature": REPEATS_TEMPERATURE}}))
+    config = compose(overrides, layers=layers, config_file=config_file)
+    rules = Rules.of(benchmark, config.protocol.value)
+    prompt = load_prompt(
+        config.prompt_config or benchmark.prompt,
+        catalog.prompt_folders(entry),
+        system=config.system_message,
+        user=config.user_message,
+        suffix=config.prompt_suffix,
+    )
+    rows_file, lock = find_data(entry, data_dir, split)
+    return BenchmarkRun(entry, samples, config, rows_file, lock, prompt, rules, takes_urls)
+
+
+def find_data(entry: Entry, data_dir: Path, split: str | None) -> tuple[Path, Lock | None]:
+    """A benchmark's rows, prepared now where they are not there; checked against their lock."""
+    split = split or entry.benchmark.split
+    rows_file = entry.rows_file(data_dir, split)
+    if rows_file.exists():
+        lock = Lock.read(rows_file)
+        if lock is not None:
+            lock.check(rows_file)
+        return rows_file, lock
+    if entry.preparer is None:
+        raise UserError(f"{rows_file}: is not there, and {entry.benchmark.name} has no preparer")
+    LOG.warning("%s: its data are not prepared yet; preparing them in %s", entry.benchmark.name, rows_file.parent)
+    return rows_file, prepare(entry.benchmark.name, entry.preparer, rows_file, split)
+
+
+def execute(run: BenchmarkRun, endpoint: Endpoint, folder: RunFolder) -> dict[str, Any]:
+    """Generate, score and aggregate; returns the metrics, which are in the folder then."""
+    window = min(run.config.max_concurrent_requests, endpoint.window or run.config.max_concurrent_requests)
+    generated = generate(
+        run.job,
+        run.checked,
+        run.settings(endpoint),
+        endpoint.url,
+        folder.output_file(run.name),
+        window=window,
+        api_key=api_key() if endpoint.server_type != "embedded" else None,
+    )
+    run.stopped = generated.stopped
+    folder.add_timing(run.name, timing(generated, window))
+    LOG.info(
+        "%s: %d asked, %d were there already, %d stale lines left out, %d retries",
+        *(run.name, generated.asked, generated.reused, generated.stale, generated.retries),
+    )
+    return score_generations(run, generated, folder, endpoint.model)
+
+
+def score_generations(
+    run: BenchmarkRun, generated: Generated, folder: RunFolder, model: str
+) -> dict[str, Any]:
+    """The score and aggregate stages over the generations of a run."""
+    with OutputLog(folder.output_file(run.name)) as log:
+        lines = (log.read(offset) for offset in generated.offsets if offset != MISSING)
+        scores = (score_line(line, run.rules, run.config.generation_key) for line in lines)
+        metrics = aggregate(
+            run.name,
+            write_scores(folder.scores_file(run.name), scores),
+            samples=run.samples,
+            wanted=len(generated.offsets),
+            skipped=len(generated.skipped),
+        )
+    references = reference_scores(run.entry.benchmark, (row.fields for row in read_rows(run.rows_file)))
+    whole = {
+        "status": metrics.pop("status"),
+        "model": model,
+        "protocol": run.rules.name,
+        "metric": run.entry.benchmark.metric,
+        "prompt": run.prompt.name,
+        "references": [
+            {"name": each.name, "score": round(each.score, 6), "n": each.n, "how": each.how}
+            for each in references
+        ],
+        **metrics,
+    }
+    write_metrics(folder.metrics_file(run.name), whole)
+    return whole
+
+
+def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+    """Write metrics so that the same figures are the same bytes; NaN is null."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, orjson.dumps(metrics, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def timing(generated: Generated, window: int) -> dict[str, Any]:
+    """How fast a session was: seconds, requests and tokens a second, latencies."""
+    seconds = max(generated.seconds, 1e-9)
+    return {
+        "seconds": round(generated.seconds, 3),
+        "asked": generated.asked,
+        "reused": generated.reused,
+        "stale_lines": generated.stale,
+        "retries": generated.retries,
+        "window": window,
+        "requests_per_second": round(generated.asked / seconds, 2),
+        "generated_tokens_per_second": round(generated.tokens / seconds, 2),
+        "latency_seconds": dict(_quantiles(generated.latencies)),
+    }
+
+
+def _quantiles(latencies: array[float]) -> Iterator[tuple[str, float]]:
+    ordered = sorted(latencies)
+    for name, share in (("p50", 0.5), ("p95", 0.95), ("max", 1.0)):
+        if ordered:
+            yield name, round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 4)

@@ -1,0 +1,70 @@
+"""What a score is compared with, without any model: chance, the majority answer, the question alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from evalkit.benchmark import Benchmark
+
+FEWEST_ROWS_OF_A_TEXT = 5
+"""A question text must occur so often before its own most frequent answer is used."""
+
+_MASK = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A score that needs no image: ``score`` over ``n`` rows, and how it comes about."""
+
+    name: str
+    score: float
+    n: int
+    how: str
+
+
+def reference_scores(benchmark: Benchmark, rows: Iterable[Mapping[str, Any]]) -> list[Reference]:
+    """The reference scores of prepared rows; empty where rows have no single expected answer.
+
+    Question texts that occur at least five times are answered by their most frequent answer, all others
+    by the majority answer: a text that occurs once would otherwise always be "known".
+    """
+    answers: Counter[str] = Counter()
+    # Question and answer by their hashes, packed into one integer a row: texts would not fit for millions.
+    pairs: list[int] = []
+    chance: float | None = 0.0
+    for row in rows:
+        answer = row.get("expected_answer")
+        if not isinstance(answer, (str, int, float)):
+            return []
+        answers[str(answer)] += 1
+        text = row.get("question") or row.get("problem") or ""
+        pairs.append((hash(text) & _MASK) << 64 | (hash(str(answer)) & _MASK))
+        choices = len(row.get("options") or benchmark.answer_set)
+        chance = chance + 1 / choices if choices and chance is not None else None
+    n = len(pairs)
+    if not n:
+        return []
+    majority, majority_count = answers.most_common(1)[0]
+    found = [Reference("majority answer", majority_count / n, n, f"always {majority!r}")]
+    if chance is not None:
+        found.insert(0, Reference("chance", chance / n, n, "an answer drawn at random"))
+    text_alone = _text_alone(pairs, hash(majority) & _MASK)
+    if text_alone != majority_count:
+        found.append(
+            Reference("question text alone", text_alone / n, n, "the most frequent answer to the same words")
+        )
+    return found
+
+
+def _text_alone(pairs: list[int], majority: int) -> int:
+    right = 0
+    pairs.sort()
+    for _, group in groupby(pairs, key=lambda pair: pair >> 64):
+        counts = Counter(pair & _MASK for pair in group)
+        frequent = sum(counts.values()) >= FEWEST_ROWS_OF_A_TEXT
+        right += counts.most_common(1)[0][1] if frequent else counts[majority]
+    return right

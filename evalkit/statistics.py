@@ -1,0 +1,90 @@
+"""Intervals for shares and mean scores whose rows come in clusters, and unbiased pass@k."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Hashable
+from itertools import groupby
+
+Z95 = 1.959963984540054
+"""The standard normal's 97.5 % quantile."""
+
+
+def wilson(share: float, n: float, z: float = Z95) -> tuple[float, float]:
+    """Wilson's score interval of a share seen in ``n`` trials; ``n`` may be an effective sample size.
+
+    Wilson (1927), Probable inference, the law of succession, and statistical inference. (0, 1) at n = 0.
+    """
+    if n <= 0:
+        return 0.0, 1.0
+    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    centre = share + z * z / (2 * n)
+    scale = 1 + z * z / n
+    low, high = (centre - spread) / scale, (centre + spread) / scale
+    # At the borders the formula gives the border itself; rounding must not move it past.
+    return (0.0 if share == 0 else max(0.0, low)), (1.0 if share == 1 else min(1.0, high))
+
+
+def pass_at_k(n: int, correct: int, k: int) -> float:
+    """The chance that of ``k`` samples, drawn from ``n`` without replacement, one is correct.
+
+    1 − C(n − c, k) / C(n, k): Chen et al. (2021), Evaluating Large Language Models Trained on Code, eq. 1.
+    """
+    if not 1 <= k <= n:
+        raise ValueError(f"pass@{k} of {n} samples")
+    return 1.0 - math.comb(n - correct, k) / math.comb(n, k)
+
+
+class MeanScore:
+    """The mean of scores in 0..1, and its interval with errors clustered (rows that share an image).
+
+    Kept in two arrays, 16 bytes a row. The interval is Wilson's at the effective sample size
+    m(1 − m) / var(m), where the variance of the mean is the cluster-robust one, G/(G−1) · Σ_g r_g² / n²
+    with r_g the sum of a cluster's residuals. For 0/1 scores the size is at most n. Where the variance
+    cannot be estimated (all scores equal, a single cluster) the number of clusters is the size.
+    """
+
+    def __init__(self) -> None:
+        """Empty."""
+        self._scores = array("d")
+        self._clusters = array("q")
+
+    def add(self, score: float, cluster: Hashable) -> None:
+        """One more row."""
+        self._scores.append(score)
+        self._clusters.append(hash(cluster))
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return len(self._scores)
+
+    @property
+    def mean(self) -> float:
+        """The mean, NaN without rows."""
+        return math.fsum(self._scores) / self.n if self.n else math.nan
+
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the mean."""
+        mean, size = self.mean, self.effective_n()
+        return wilson(mean, size) if self.n else (0.0, 1.0)
+
+    def effective_n(self) -> float:
+        """How many independent rows would tell as much."""
+        if not self.n:
+            return 0.0
+        mean = self.mean
+        order = sorted(range(self.n), key=self._clusters.__getitem__)
+        squares, clusters = [], 0
+        for _, places in groupby(order, key=self._clusters.__getitem__):
+            squares.append(math.fsum(self._scores[place] - mean for place in places) ** 2)
+            clusters += 1
+        if clusters < 2:
+            return 1.0
+        variance = clusters / (clusters - 1) * math.fsum(squares) / self.n**2
+        if variance < 1e-18:
+            return float(clusters)
+        size = mean * (1 - mean) / variance
+        binary = all(score in (0.0, 1.0) for score in self._scores)
+        return min(size, self.n) if binary else size
