@@ -12,8 +12,8 @@ from evalkit.images import BadImage
 from evalkit.preparation import ImageStore, PrepareContext, Preparer
 
 DATASET = "MMMU/MMMU_Pro"
-# The commit that public evaluation projects pin, each with 1,730 rows a config. A branch would move:
-# rows of this set were corrected after its release.
+# The commit that public evaluation projects pin. A branch would move: the hub's history has several
+# uploads after the release.
 REVISION = "563f3e84bb3b90893083a1f039cfa13077f2302b"
 
 # Our short name of each config; it starts a row's id and is its second subset, next to the subject.

@@ -154,7 +154,10 @@ def eval(
         _server(kind, server_address, model, runs[0].config, folder) as endpoint,
     ):
         folder.write_record(
-            {"server": {"model": endpoint.model, **endpoint.info}, "benchmarks": {r.name: r.record() for r in runs}}
+            {
+                "server": {"model": endpoint.model, **endpoint.info},
+                "benchmarks": {r.name: r.record() for r in runs},
+            }
         )
         metrics = {run.name: _executed(run, endpoint, folder) for run in runs}
         tables = [each for each in collect(folder) if each.benchmark in metrics]
@@ -162,7 +165,11 @@ def eval(
     per_run = [
         path
         for run in runs
-        for path in (folder.output_file(run.name), folder.scores_file(run.name), folder.metrics_file(run.name))
+        for path in (
+            folder.output_file(run.name),
+            folder.scores_file(run.name),
+            folder.metrics_file(run.name),
+        )
     ]
     return EvalResult(folder.path, tables, metrics, [*files, *per_run, folder.run_file])
 
@@ -261,7 +268,12 @@ def score(
         raise UserError(f"{source}: has no lines")
     scores = (score_line(line, rules, config.generation_key) for line in lines)
     metrics = aggregate(name, write_scores(target, scores), samples=lines.samples, wanted=len(lines))
-    return {"status": metrics.pop("status"), "protocol": rules.name, "metric": entry.benchmark.metric, **metrics}
+    return {
+        "status": metrics.pop("status"),
+        "protocol": rules.name,
+        "metric": entry.benchmark.metric,
+        **metrics,
+    }
 
 
 def summarize_results(output_dir: str | Path) -> EvalResult:

@@ -6,7 +6,7 @@ import difflib
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ app = typer.Typer(
     },
 )
 
+
 @app.callback()
 def bare(ctx: typer.Context) -> None:
     """Evaluate vision-language models on images: right, valid, and did the image matter."""
@@ -34,45 +35,58 @@ def bare(ctx: typer.Context) -> None:
         print(ctx.get_help())
 
 
-CONFIG_HELP = "Anything else is config: [bold]++inference.temperature=0.7 ++max_concurrent_requests=64[/bold]."
+CONFIG_HELP = (
+    "Anything else is config: [bold]++inference.temperature=0.7 ++max_concurrent_requests=64[/bold]."
+)
 
 DataDir = Annotated[
-    Optional[Path],
-    typer.Option("--data_dir", help="Where prepared data lie. Default: $EVALKIT_DATA_DIR or ~/.cache/evalkit/data."),
+    Path | None,
+    typer.Option(
+        "--data_dir", help="Where prepared data lie. Default: $EVALKIT_DATA_DIR or ~/.cache/evalkit/data."
+    ),
 ]
-OutputDir = Annotated[Path, typer.Option("--output_dir", help="The run's folder; the same command goes on in it.")]
-Model = Annotated[Optional[str], typer.Option("--model", help="The model's name on the server, or a .gguf file.")]
+OutputDir = Annotated[
+    Path, typer.Option("--output_dir", help="The run's folder; the same command goes on in it.")
+]
+Model = Annotated[
+    str | None, typer.Option("--model", help="The model's name on the server, or a .gguf file.")
+]
 ServerType = Annotated[
-    Optional[str],
+    str | None,
     typer.Option("--server_type", help="embedded (default without an address), vllm, sglang or openai."),
 ]
 ServerAddress = Annotated[
-    Optional[str], typer.Option("--server_address", help="A server that runs already: http://HOST:PORT/v1.")
+    str | None, typer.Option("--server_address", help="A server that runs already: http://HOST:PORT/v1.")
 ]
-ConfigFile = Annotated[Optional[Path], typer.Option("--config_file", help="YAML with config keys.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config_file", help="YAML with config keys.")]
 ExtraBenchmarks = Annotated[
-    Optional[list[Path]],
+    list[Path] | None,
     typer.Option("--extra_benchmarks", help="A folder of your own benchmarks (can be given again)."),
 ]
 PromptDirs = Annotated[
-    Optional[list[Path]], typer.Option("--prompt_dir", help="A folder of your own prompts (can be given again).")
+    list[Path] | None,
+    typer.Option("--prompt_dir", help="A folder of your own prompts (can be given again)."),
 ]
-MaxSamples = Annotated[Optional[int], typer.Option("--max_samples", help="Use the first N rows alone.")]
-Split = Annotated[Optional[str], typer.Option("--split", help="The split, where a benchmark has several.")]
+MaxSamples = Annotated[int | None, typer.Option("--max_samples", help="Use the first N rows alone.")]
+Split = Annotated[str | None, typer.Option("--split", help="The split, where a benchmark has several.")]
 DryRun = Annotated[
-    bool, typer.Option("--dry_run", help="Check everything, show the first request and the count; send nothing.")
+    bool,
+    typer.Option("--dry_run", help="Check everything, show the first request and the count; send nothing."),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
-@app.command("prepare_data", epilog="Example: [bold]evalkit prepare_data easy-vqa mmmu-pro --data_dir=data[/bold]")
+@app.command(
+    "prepare_data", epilog="Example: [bold]evalkit prepare_data easy-vqa mmmu-pro --data_dir=data[/bold]"
+)
 def prepare_data(
     benchmarks: Annotated[list[str], typer.Argument(help="Names, or paths of your own benchmarks.")],
     data_dir: DataDir = None,
     split: Split = None,
     force: Annotated[bool, typer.Option("--force", help="Prepare again what is there.")] = False,
     allow_row_count_mismatch: Annotated[
-        bool, typer.Option("--allow_row_count_mismatch", help="Go on where the row count is not the known one.")
+        bool,
+        typer.Option("--allow_row_count_mismatch", help="Go on where the row count is not the known one."),
     ] = False,
     extra_benchmarks: ExtraBenchmarks = None,
     debug: Debug = False,
@@ -96,7 +110,7 @@ def prepare_data(
     "eval",
     context_settings=PASS_ON,
     epilog="Examples: [bold]evalkit eval --benchmarks=easy-vqa --output_dir=runs/first[/bold]; "
-    "[bold]evalkit eval --benchmarks=mmmu-pro:4 --output_dir=runs/vl --server_address=http://127.0.0.1:8000/v1 "
+    "[bold]evalkit eval --benchmarks=mmmu-pro:4 --output_dir=out --server_address=http://127.0.0.1:8000/v1 "
     "--max_samples=200 ++inference.temperature=0.7[/bold]. " + CONFIG_HELP,
 )
 def eval_command(
@@ -111,12 +125,14 @@ def eval_command(
     server_type: ServerType = None,
     server_address: ServerAddress = None,
     max_samples: MaxSamples = None,
-    protocol: Annotated[Optional[str], typer.Option("--protocol", help="strict or official scoring.")] = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="strict or official scoring.")] = None,
     config_file: ConfigFile = None,
     extra_benchmarks: ExtraBenchmarks = None,
     prompt_dir: PromptDirs = None,
     rerun_done: Annotated[bool, typer.Option("--rerun_done", help="Ask again for what is stored.")] = False,
-    starting_seed: Annotated[Optional[int], typer.Option("--starting_seed", help="The first sample's seed.")] = None,
+    starting_seed: Annotated[
+        int | None, typer.Option("--starting_seed", help="The first sample's seed.")
+    ] = None,
     dry_run: DryRun = False,
     debug: Debug = False,
 ) -> None:
@@ -149,7 +165,7 @@ def eval_command(
 @app.command(
     "generate",
     context_settings=PASS_ON,
-    epilog="Example: [bold]evalkit generate --input_file=rows.jsonl --prompt_config=prompt.yaml --output_dir=out "
+    epilog="E.g. [bold]evalkit generate --input_file=rows.jsonl --prompt_config=prompt.yaml --output_dir=out "
     "--server_address=http://127.0.0.1:8000/v1[/bold]. " + CONFIG_HELP,
 )
 def generate_command(
@@ -157,7 +173,7 @@ def generate_command(
     input_file: Annotated[Path, typer.Option("--input_file", help="JSON Lines; images beside it.")],
     output_dir: OutputDir,
     prompt_config: Annotated[
-        Optional[str], typer.Option("--prompt_config", help="A prompt's name, or a path that ends in .yaml.")
+        str | None, typer.Option("--prompt_config", help="A prompt's name, or a path that ends in .yaml.")
     ] = None,
     model: Model = None,
     server_type: ServerType = None,
@@ -198,7 +214,9 @@ def generate_command(
 def score_command(
     ctx: typer.Context,
     benchmarks: Annotated[str, typer.Option("--benchmarks", help="The benchmark whose rules are used.")],
-    input_file: Annotated[Path, typer.Option("--input_file", help="Lines with a row's fields and generation.")],
+    input_file: Annotated[
+        Path, typer.Option("--input_file", help="Lines with a row's fields and generation.")
+    ],
     output_file: Annotated[Path, typer.Option("--output_file", help="Where the scores go, a line each.")],
     protocol: Annotated[str, typer.Option("--protocol", help="strict or official.")] = "strict",
     extra_benchmarks: ExtraBenchmarks = None,

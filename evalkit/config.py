@@ -245,7 +245,9 @@ def _composition_error(error: Exception, overrides: list[str]) -> str:
         key = override.lstrip("+~").partition("=")[0]
         if override in str(error) or f"full_key: {key}" in str(error.__cause__ or error):
             if "weep" in message:
-                return f"{override}: one value is wanted, not a list to sweep over; quote it if it has a comma"
+                return (
+                    f"{override}: one value is wanted, not a list to sweep over; quote it if it has a comma"
+                )
             unknown = _unknown_key(key)
             return unknown or f"{override}: {message}"
     return message
@@ -253,7 +255,9 @@ def _composition_error(error: Exception, overrides: list[str]) -> str:
 
 def _one_line(error: BaseException) -> str:
     lines = [each.strip() for each in str(error).splitlines()]
-    return "; ".join(each for each in lines if each and not each.startswith(("full_key", "object_type", "See ")))
+    return "; ".join(
+        each for each in lines if each and not each.startswith(("full_key", "object_type", "See "))
+    )
 
 
 def _quoted(override: str) -> str:
@@ -316,6 +320,8 @@ def _unknown_key(key: str) -> str | None:
     same_leaf = [each for each in known if each.rpartition(".")[2] == key.rpartition(".")[2]]
     leaves = {each.rpartition(".")[2]: each for each in known}
     near = same_leaf or difflib.get_close_matches(key, known, 1, 0.6)
-    near = near or [leaves[each] for each in difflib.get_close_matches(key.rpartition(".")[2], leaves, 1, 0.6)]
+    near = near or [
+        leaves[each] for each in difflib.get_close_matches(key.rpartition(".")[2], leaves, 1, 0.6)
+    ]
     hint = f"did you mean {near[0]}?" if near else f"the keys are: {', '.join(known)}"
     return f"unknown key {key}; {hint}"

@@ -6,6 +6,7 @@ samples ``pass@1[avg-of-N]``, ``pass@N`` and ``majority@N``.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -74,7 +75,7 @@ def _figure(scores: MeanScore) -> dict[str, Any]:
 
 
 def _rounded(value: float) -> float | None:
-    return None if value != value else round(value, PLACES)
+    return None if math.isnan(value) else round(value, PLACES)
 
 
 def majority_score(replies: Sequence[Mapping[str, Any]]) -> float:

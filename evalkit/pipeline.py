@@ -73,7 +73,9 @@ class BenchmarkRun:
             "protocol": self.rules.name,
             "prompt": self.prompt.name,
             "rows_file": str(self.rows_file),
-            "data": None if self.lock is None else {key: getattr(self.lock, key) for key in self.lock.__slots__},
+            "data": None
+            if self.lock is None
+            else {key: getattr(self.lock, key) for key in self.lock.__slots__},
             "config": as_plain(self.config),
         }
 
@@ -152,7 +154,9 @@ def find_data(entry: Entry, data_dir: Path, split: str | None) -> tuple[Path, Lo
         return rows_file, lock
     if entry.preparer is None:
         raise UserError(f"{rows_file}: is not there, and {entry.benchmark.name} has no preparer")
-    LOG.warning("%s: its data are not prepared yet; preparing them in %s", entry.benchmark.name, rows_file.parent)
+    LOG.warning(
+        "%s: its data are not prepared yet; preparing them in %s", entry.benchmark.name, rows_file.parent
+    )
     return rows_file, prepare(entry.benchmark.name, entry.preparer, rows_file, split)
 
 

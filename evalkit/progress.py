@@ -89,4 +89,6 @@ class Progress:
         rate = (self.done + self.failed - self._already) / max(self.seconds, 1e-6)
         left = (self.total - self.done - self.failed) / rate if rate else 0
         more = f", {left:.0f} s left" if left >= 1 else ""
-        print(f"{self.name}: {self.done}/{self.total} done, {self._rates()}{more}", file=sys.stderr, flush=True)
+        print(
+            f"{self.name}: {self.done}/{self.total} done, {self._rates()}{more}", file=sys.stderr, flush=True
+        )

@@ -101,7 +101,7 @@ class Prompt:
         suffix: str = "",
         source_text: str = "",
     ) -> None:
-        """``origin`` is the file for messages, ``name`` what the user calls it; ``suffix`` follows the text."""
+        """``origin`` is the file, for messages; ``name`` what the user calls it; ``suffix`` ends the text."""
         self.config = config
         self.name = name or origin
         self.origin = origin
@@ -140,7 +140,7 @@ class Prompt:
         near = difflib.get_close_matches(name, row.fields, 1, 0.6)
         hint = f"did you mean {{{near[0]}}}?" if near else f"its fields: {', '.join(row.fields)}"
         return (
-            f"{row.place}: the prompt's placeholder {{{name}}} ({self.origin}{line}) {has} of this row; {hint} "
+            f"{row.place}: the prompt's placeholder {{{name}}} ({self.origin}{line}) {has} of the row; {hint} "
             f"(write {{{{{name}}}}} for the text itself)"
         )
 
@@ -152,7 +152,11 @@ class Prompt:
         if isinstance(names, str):
             names = [names]
         if not isinstance(names, list) or not names or not all(isinstance(each, str) for each in names):
-            what = "is missing" if names is None or names == [] else f"is {names!r}, not a path or a list of paths"
+            what = (
+                "is missing"
+                if names is None or names == []
+                else f"is {names!r}, not a path or a list of paths"
+            )
             raise UserError(f"{row.place}: the prompt's image_field {field!r} ({self.origin}) {what}")
         try:
             return [locate(each, folder) for each in names]
@@ -167,7 +171,9 @@ class Prompt:
         for token in _IMAGE_TOKEN.finditer(text) if images else ():
             number = int(token[1])
             if not 1 <= number <= len(images):
-                raise UserError(f"{row.place}: {token[0]} is asked for, and the row has {len(images)} image(s)")
+                raise UserError(
+                    f"{row.place}: {token[0]} is asked for, and the row has {len(images)} image(s)"
+                )
             if number in placed:
                 continue
             placed.add(number)
@@ -216,7 +222,9 @@ def load_prompt(
         raise UserError(f"{path}: {_explain(error)}") from None
     examples: list[dict[str, Any]] = []
     if config.few_shot_examples.examples_type:
-        examples = _read_examples(find_yaml(config.few_shot_examples.examples_type, folders, "few-shot examples"))
+        examples = _read_examples(
+            find_yaml(config.few_shot_examples.examples_type, folders, "few-shot examples")
+        )
     return Prompt(config, str(path), name=name, examples=examples, suffix=suffix, source_text=source_text)
 
 
@@ -275,9 +283,14 @@ def _explain(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     key = ".".join(str(each) for each in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = [*PromptConfig.model_fields, *(f"few_shot_examples.{n}" for n in FewShotExamples.model_fields)]
+        known = [
+            *PromptConfig.model_fields,
+            *(f"few_shot_examples.{n}" for n in FewShotExamples.model_fields),
+        ]
         near = difflib.get_close_matches(key, known, 1, 0.5)
-        return f"unknown key {key}; " + (f"did you mean {near[0]}?" if near else f"the keys are: {', '.join(known)}")
+        return f"unknown key {key}; " + (
+            f"did you mean {near[0]}?" if near else f"the keys are: {', '.join(known)}"
+        )
     return f"{key}: {first['msg']}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,8 +49,6 @@ def read_rows(path: Path, limit: int | None = None) -> Iterator[Row]:
         for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), 1):
             if len(line) > LONGEST_LINE:
                 raise UserError(f"{path}:{number}: the line is longer than {LONGEST_LINE:,} bytes")
-            if number == 1 and line.startswith(b"\xef\xbb\xbf"):
-                line = line[3:]
             if not line.strip():
                 continue
             if limit is not None and count >= limit:
@@ -60,13 +59,14 @@ def read_rows(path: Path, limit: int | None = None) -> Iterator[Row]:
             yield row
     # Hashes, sorted, instead of a set of strings: a million rows must not cost a hundred megabytes.
     ordered = sorted(seen)
-    if any(a == b for a, b in zip(ordered, ordered[1:])):
+    if any(a == b for a, b in itertools.pairwise(ordered)):
         _name_duplicate(path, limit)
 
 
 def _parse(path: Path, number: int, line: bytes) -> Row:
     try:
-        fields = orjson.loads(line)
+        # Some editors begin a file with a byte order mark.
+        fields = orjson.loads(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
     except orjson.JSONDecodeError as error:
         raise UserError(f"{path}:{number}: not JSON: {error}") from None
     if not isinstance(fields, dict):
@@ -88,7 +88,7 @@ def _name_duplicate(path: Path, limit: int | None) -> None:
             row = _parse(path, number, line)
             if row.id in first:
                 raise UserError(
-                    f"{path}:{number}: id {row.id!r} stands on line {first[row.id]} already; ids must be unique"
+                    f"{path}:{number}: id {row.id!r} stands on line {first[row.id]} already; ids are unique"
                 )
             first[row.id] = number
 
@@ -127,7 +127,9 @@ class Lock:
         try:
             return cls(**values)
         except TypeError:
-            raise UserError(f"{path}: is not a data set lock of this version; prepare the data again") from None
+            raise UserError(
+                f"{path}: is not a data set lock of this version; prepare the data again"
+            ) from None
 
     def check(self, rows_file: Path) -> None:
         """Raise UserError where the rows are not the ones that were prepared."""

@@ -111,7 +111,9 @@ class RunFolder:
             sessions = orjson.loads(path.read_bytes())["sessions"]
         except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
             sessions = []
-        text = orjson.dumps({"sessions": [*sessions, session]}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        text = orjson.dumps(
+            {"sessions": [*sessions, session]}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        )
         replace_file(path, text)
 
 

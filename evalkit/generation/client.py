@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from evalkit.config import RetryConfig
 from evalkit.errors import RunError
-from evalkit.generation.reply import Reply
+from evalkit.generation.reply import Reply, State
 
 Worth = Literal["retry", "permanent", "fatal"]
 
@@ -27,9 +27,7 @@ _TOO_LONG = re.compile(
     r"|exceeds? the available context|prompt is too long|maximum model length",
     re.IGNORECASE,
 )
-_BAD_MEDIA = re.compile(
-    r"(?:image|media|multimodal|base64|aspect ratio|local-media-path)", re.IGNORECASE
-)
+_BAD_MEDIA = re.compile(r"(?:image|media|multimodal|base64|aspect ratio|local-media-path)", re.IGNORECASE)
 
 
 class LostServer(RunError):
@@ -62,7 +60,7 @@ def classify(status: int, body: str, retry_after: str | None = None) -> Fault:
     told = f"HTTP {status}: {message}"
     if status in (401, 403, 404):
         return Fault("fatal", "refused_by_server", told)
-    if status == 429 or status == 408:
+    if status in (408, 429):
         return Fault("retry", "overloaded", told, _seconds(retry_after))
     if status == 413:
         return Fault("permanent", "bad_image", told)
@@ -159,34 +157,31 @@ class ChatClient:
         await self._session.close()
 
     async def complete(self, body: Sequence[bytes]) -> Reply:
-        """Ask once, and again where that is worth it."""
+        """Ask once, and again where that is worth it.
+
+        A server that cannot be reached does not use up the attempts: the run waits for it to come back.
+        """
         wait = self._retry.first_wait
-        for attempt in range(1, self._retry.attempts + 1):
+        attempts = 0
+        while True:
             started = time.monotonic()
             outcome = await self._attempt(body)
             if isinstance(outcome, Reply):
                 return outcome
-            latency = time.monotonic() - started
             if outcome.worth == "fatal":
                 raise FatalAnswer(outcome.message)
-            if outcome.worth == "permanent":
-                state: Literal["invalid", "error"] = "invalid" if outcome.reason == "prompt_too_long" else "error"
-                return Reply(
-                    state, latency=latency, permanent=True, reason=outcome.reason, error=outcome.message
-                )
+            attempts += outcome.reason != "unreachable"
+            if outcome.worth == "permanent" or attempts >= self._retry.attempts:
+                return _failed(outcome, time.monotonic() - started)
             self._note_lost(outcome)
-            if attempt < self._retry.attempts:
-                self.retries += 1
-                pause = random.uniform(0.5, 1.0) * wait
-                await asyncio.sleep(max(pause, min(outcome.retry_after or 0.0, self._retry.longest_wait)))
-                wait = min(2 * wait, self._retry.longest_wait)
-        return Reply("error", latency=latency, reason=outcome.reason, error=outcome.message)
+            self.retries += 1
+            pause = random.uniform(0.5, 1.0) * wait
+            await asyncio.sleep(max(pause, min(outcome.retry_after or 0.0, self._retry.longest_wait)))
+            wait = min(2 * wait, self._retry.longest_wait)
 
     def _note_lost(self, fault: Fault) -> None:
-        if fault.reason != "unreachable":
-            return
         silent = time.monotonic() - self._last_answer
-        if silent > self._retry.lost_server:
+        if fault.reason == "unreachable" and silent > self._retry.lost_server:
             raise LostServer(f"the server has not answered for {silent:.0f} s ({fault.message})")
 
     async def _attempt(self, body: Sequence[bytes]) -> Reply | Fault:
@@ -206,6 +201,13 @@ class ChatClient:
         if status != 200:
             return classify(status, raw.decode("utf-8", "replace"), retry_after)
         return parse_answer(raw, self._last_answer - started)
+
+
+def _failed(fault: Fault, latency: float) -> Reply:
+    """The reply that stands for a fault: a prompt over the model's length is the model's miss."""
+    permanent = fault.worth == "permanent"
+    state: State = "invalid" if fault.reason == "prompt_too_long" else "error"
+    return Reply(state, latency=latency, permanent=permanent, reason=fault.reason, error=fault.message)
 
 
 def parse_answer(raw: bytes, latency: float) -> Reply | Fault:

@@ -68,7 +68,9 @@ class OutputLog:
                 written += os.write(self._file, line[written:])
         except OSError as error:
             os.ftruncate(self._file, offset)
-            raise RunError(f"{self.path}: cannot write ({error.strerror}); what was written before is kept") from None
+            raise RunError(
+                f"{self.path}: cannot write ({error.strerror}); what was written before is kept"
+            ) from None
         self._size += len(line)
         return offset
 

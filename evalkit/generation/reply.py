@@ -10,8 +10,8 @@ import orjson
 State = Literal["ok", "invalid", "refused", "truncated", "error"]
 
 LINE_FIELDS = frozenset(
-    "key state permanent reason reasoning finish_reason error arm sample "
-    "num_prompt_tokens num_generated_tokens latency model".split()
+    {"key", "state", "permanent", "reason", "reasoning", "finish_reason", "error", "arm", "sample"}
+    | {"num_prompt_tokens", "num_generated_tokens", "latency", "model"}
 )
 """Fields that a line adds to its row. A row that is itself an output line has them overwritten."""
 

@@ -97,13 +97,15 @@ def check_rows(job: Job) -> Checked:
                     if isinstance(part, ImageSource) and part != recent:
                         if part.kind == "url" and not job.takes_urls:
                             raise UserError(
-                                f"{row.place}: the embedded server does not fetch image URLs; download the images"
+                                f"{row.place}: the embedded server fetches no image URLs; download them"
                             )
                         if config.check_images is not CheckImages.none:
                             check(part, config.image_limits, decode=config.check_images is CheckImages.full)
                         recent = part
         except BadImage as error:
-            found.skipped[row.line] = f"{row.place} (id {row.id}): {str(error).removeprefix(row.place + ': ')}"
+            found.skipped[row.line] = (
+                f"{row.place} (id {row.id}): {str(error).removeprefix(row.place + ': ')}"
+            )
     if not found.rows:
         raise UserError(f"{job.rows_file}: has no rows")
     if found.skipped and config.on_bad_image is OnBadImage.refuse:
@@ -146,7 +148,9 @@ def generate(
     """
     with OutputLog(output_file) as log:
         if log.torn_bytes:
-            LOG.warning("%s: the last line was torn (%d bytes) and is asked again", output_file, log.torn_bytes)
+            LOG.warning(
+                "%s: the last line was torn (%d bytes) and is asked again", output_file, log.torn_bytes
+            )
         return _Stage(job, checked, settings, log).run(base_url, window, api_key)
 
 
@@ -213,7 +217,10 @@ class _Stage:
         if config.parse_reasoning and reply.text is not None:
             reply = split_reasoning(reply, config.end_reasoning_string)
         more = {"arm": request.arm, "sample": request.sample, "model": self.settings.model}
-        fields = {"id": request.row.id, **_without_data_urls(request.row.fields, self.job.prompt.config.image_field)}
+        fields = {
+            "id": request.row.id,
+            **_without_data_urls(request.row.fields, self.job.prompt.config.image_field),
+        }
         line = encode_line(request.key, fields, reply, more, config.generation_key)
         at = self.log.append(line)
         result.asked += 1
@@ -254,4 +261,7 @@ def _without_data_urls(fields: dict[str, Any], image_field: str | None) -> dict[
         return f"{value[:32]}…" if isinstance(value, str) and value.startswith("data:") else value
 
     value = fields.get(image_field)
-    return {**fields, image_field: [short(each) for each in value] if isinstance(value, list) else short(value)}
+    return {
+        **fields,
+        image_field: [short(each) for each in value] if isinstance(value, list) else short(value),
+    }

@@ -66,7 +66,9 @@ def _table(path: Path) -> Table:
                 lines.append(_line(name, label, mode, figures, metrics))
         return Table(name, metrics["status"], metrics["complete"], lines, metrics["references"])
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: is not a metrics file of this version ({error!r}); run evalkit eval again") from None
+        raise UserError(
+            f"{path}: is not a metrics file of this version ({error!r}); run evalkit eval again"
+        ) from None
 
 
 def _line(name: str, label: str, mode: str, figures: dict[str, Any], metrics: dict[str, Any]) -> Line:
@@ -135,9 +137,13 @@ def print_tables(tables: Sequence[Table], stream: IO[str] | None = None) -> None
         # A pipe or a file has no width: nothing is to be cut off there.
         console.width = max(console.width, 120)
     for table in tables:
-        shown = RichTable(box=box.SIMPLE_HEAD, title=escape(_title(table)), title_justify="left", title_style="bold")
+        shown = RichTable(
+            box=box.SIMPLE_HEAD, title=escape(_title(table)), title_justify="left", title_style="bold"
+        )
         for place, column in enumerate(COLUMNS):
-            shown.add_column(column, justify="right" if place in (1, 2, 3, 4, 5) else "left", no_wrap=place > 0)
+            shown.add_column(
+                column, justify="right" if place in (1, 2, 3, 4, 5) else "left", no_wrap=place > 0
+            )
         for place, cells in enumerate(_all_cells(table)):
             if place == len(table.lines):
                 shown.add_section()
@@ -197,7 +203,9 @@ def as_csv(tables: Sequence[Table]) -> str:
 
 def as_json(tables: Sequence[Table]) -> bytes:
     """The tables as JSON, scores as fractions."""
-    return orjson.dumps([asdict(each) for each in tables], option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(
+        [asdict(each) for each in tables], option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    )
 
 
 def write_summary(folder: RunFolder, tables: Sequence[Table]) -> list[Path]:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from evalkit.scoring.result import Parsed, Score
 
-_DECLARED = re.compile(r"(?:^|\n|[.:!]\s)\W{0,4}(?:final\s+)?answer(?:\s+is)?\W{1,6}([^\n]{1,80})", re.IGNORECASE)
+_DECLARED = re.compile(
+    r"(?:^|\n|[.:!]\s)\W{0,4}(?:final\s+)?answer(?:\s+is)?\W{1,6}([^\n]{1,80})", re.IGNORECASE
+)
 
 _DENIAL = re.compile(r"\b(?:not|neither|nor|cannot)\b|n['’]t\b", re.IGNORECASE)
 

@@ -141,7 +141,7 @@ _MARKS = r"\s*_`~#$\"'(){}\[\]<>|"
 
 
 def _plain(text: str) -> str:
-    """ASCII for full-width forms, curly quotes and dashes; no invisible characters, LaTeX fonts or ``\\(``."""
+    """Full-width forms, curly quotes and dashes as ASCII; invisible characters and LaTeX fonts left out."""
     text = text.translate(_AS_ASCII)
     return _LATEX.sub("", text).replace("\r\n", "\n").replace("\r", "\n").strip()
 
@@ -269,9 +269,7 @@ def _until_brace_closes(words: str) -> str:
 _LEAD = re.compile(rf"[{_MARKS}]*(?:(?:option|choice|letter)\b[{_MARKS}:]*)?", re.IGNORECASE)
 _LETTER = re.compile(r"[A-Za-z](?!\w)")
 _ECHO = re.compile(r"[A-Z](?:\s*/\s*[A-Z])+(?!\w)")
-_EITHER = re.compile(
-    rf"[{_MARKS}]*(?:either|both|neither|between)\s+[{_MARKS}]*[A-Za-z](?!\w)", re.IGNORECASE
-)
+_EITHER = re.compile(rf"[{_MARKS}]*(?:either|both|neither|between)[{_MARKS}]+[A-Za-z](?!\w)", re.IGNORECASE)
 _LABEL_END = re.compile(r"[)\]}*_.:]*\s*(?:-\s+)?")  # "-1" after a label is a number
 # What may follow a letter that stands for itself. A word may not: "A cat", "I think", "E field", "B cells";
 # but for the few that introduce a reason. Nor may a comma after I: "I, for one, cannot tell".
@@ -279,7 +277,7 @@ _AFTER_LETTER = re.compile(
     r"""
       \s*$
     | [)\]}]
-    | [*_`$"'>|]+ (?!\w)
+    | [*_`$"'>|]+ (?![*_`$"'>|\w])
     | [.:] (?!\w)
     | (?<![Ii]) [,;]
     | [!<\\]
@@ -292,7 +290,7 @@ _AFTER_LETTER = re.compile(
 _JOINED = re.compile(
     r"""
       [\s)\]}*_`$"'.,;]* (?: (?:and/or|or|and)\b | [/|&+,;-] )
-      [\s(\[*_]* (?:(?:also|maybe|perhaps|possibly|even|option|choice)\s+){0,3} [(\[*_]* ([A-Za-z])(?!\w)
+      [\s(\[*_]* (?:(?:also|maybe|perhaps|possibly|even|option|choice)\s[\s(\[*_]*){0,3} ([A-Za-z])(?!\w)
     | [)\]]\s*[(\[] ([A-Za-z]) [)\]]
     """,
     re.IGNORECASE | re.VERBOSE,

@@ -36,7 +36,9 @@ def embedded_server(model: str | None, config: ServerConfig, log_file: Path) -> 
     try:
         import xllamacpp  # noqa: F401
     except ImportError as error:
-        raise UserError(f"the embedded server needs the package xllamacpp (pip install xllamacpp): {error}") from None
+        raise UserError(
+            f"the embedded server needs the package xllamacpp (pip install xllamacpp): {error}"
+        ) from None
     log_file.parent.mkdir(parents=True, exist_ok=True)
     threads = config.threads or len(os.sched_getaffinity(0))
     command = [sys.executable, "-m", "evalkit.servers.llama_process", "--model", str(weights)]

@@ -64,7 +64,9 @@ def connect(address: str, model: str | None, server_type: str) -> Endpoint:
     try:
         cards = {each["id"]: each for each in served["data"]}
     except (TypeError, KeyError):
-        raise RunError(f"{shown}/models: the answer is not a list of models; is this an OpenAI-compatible server?") from None
+        raise RunError(
+            f"{shown}/models: the answer is not a list of models; is this an OpenAI-compatible server?"
+        ) from None
     if model is None:
         if len(cards) != 1:
             raise UserError(f"--model is needed: {shown} serves {', '.join(cards) or 'no model'}")
@@ -96,13 +98,16 @@ def _get(url: str, shown: str) -> Any:
     headers = {"Authorization": f"Bearer {key}"} if (key := api_key()) else {}
     try:
         # The address is the user's own, checked to be http(s); proxies of the environment are not for it.
-        with build_opener(ProxyHandler({})).open(Request(url, headers=headers), timeout=HEALTH_SECONDS) as answer:  # noqa: S310
+        request = Request(url, headers=headers)  # noqa: S310
+        with build_opener(ProxyHandler({})).open(request, timeout=HEALTH_SECONDS) as answer:
             return orjson.loads(answer.read(1 << 24))
     except HTTPError as error:
         hint = f"; set {API_KEY_VARIABLES[0]}" if error.code in (401, 403) else ""
         raise RunError(f"{shown}: HTTP {error.code} for {url.rpartition('/')[2]}{hint}") from None
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", error)
-        raise RunError(f"{shown}: no server answers there ({reason}); start it, or mend --server_address") from None
+        raise RunError(
+            f"{shown}: no server answers there ({reason}); start it, or mend --server_address"
+        ) from None
     except orjson.JSONDecodeError:
         raise RunError(f"{shown}: what answers there is not an OpenAI-compatible server") from None

@@ -165,6 +165,7 @@ def test_an_image_that_no_token_names_keeps_its_place(prepared: Prepared) -> Non
 def test_text_is_kept_as_the_hub_has_it(prepared: Prepared) -> None:
     row = prepared.standard[3]
     assert row["question"] == "Does <image 2> follow from <image 1>? "
+    assert row["problem"].startswith("Does <image 2> follow from <image 1>? \nA. It's so\n")
     assert row["options"][:3] == ["It's so", 'He said "no"', "{a, b}\\n"]
 
 
@@ -211,11 +212,13 @@ def test_missing_config_is_found_before_any_row_is_made(tmp_path: Path) -> None:
 def test_broken_file_is_one_line_that_gives_the_cause(tmp_path: Path) -> None:
     # The client's own last word is "An error occurred while generating the dataset".
     folder = write_mmmu_pro(tmp_path / "hub", 1, 1)
-    (folder / "vision" / "test-00000-of-00001.parquet").write_bytes(b"PAR1 cut off")
+    file = folder / "vision" / "test-00000-of-00001.parquet"
+    data = file.read_bytes()
+    file.write_bytes(data[:4] + bytes(200) + data[204:])  # the pages, not the index at its end
     kind, message = failure(tmp_path)
     assert kind == "RunError"
     assert message.startswith("cannot load MMMU/MMMU_Pro 'vision'")
-    assert "Parquet magic bytes not found" in message
+    assert "page header" in message
 
 
 def test_missing_data_set_is_one_line(tmp_path: Path) -> None:
