@@ -140,7 +140,7 @@ class Prompt:
         near = difflib.get_close_matches(name, row.fields, 1, 0.6)
         hint = f"did you mean {{{near[0]}}}?" if near else f"its fields: {', '.join(row.fields)}"
         return (
-            f"{row.place}: the prompt's placeholder {{{name}}} ({self.origin}{line}) {has} of the row; {hint} "
+            f"{row.place}: the prompt's placeholder {{{name}}} ({self.origin}{line}) {has} of it; {hint} "
             f"(write {{{{{name}}}}} for the text itself)"
         )
 

@@ -269,6 +269,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._info(f"{owner}/{name}", "main")
             case ["api", "datasets", owner, name, "revision", revision]:
                 self._info(f"{owner}/{name}", revision)
+            case ["api", "datasets", owner, name, "auth-check"]:
+                self._auth_check(f"{owner}/{name}")
             case ["api", "datasets", owner, name, "tree", _, *path]:
                 query = urllib.parse.parse_qs(url.query)
                 recursive = query.get("recursive", ["false"])[0].lower() in ("true", "1")
@@ -300,6 +302,10 @@ class _Handler(BaseHTTPRequestHandler):
             }
         )
 
+    def _auth_check(self, dataset: str) -> None:
+        if self._folder(dataset) is not None and not self._refused(dataset):
+            self._json({})
+
     def _tree(self, dataset: str, path: str, recursive: bool) -> None:
         folder = self._folder(dataset)
         if folder is None:
@@ -325,10 +331,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, dataset: str, revision: str, path: str) -> None:
         folder = self._folder(dataset)
-        if folder is None:
-            return
-        if dataset in self.server.gated:
-            self._refuse(403, f"Access to dataset {dataset} is restricted.", "GatedRepo")
+        if folder is None or self._refused(dataset):
             return
         file = _inside(folder, path)
         if file is None or not file.is_file():
@@ -361,6 +364,13 @@ class _Handler(BaseHTTPRequestHandler):
             return folder
         self._refuse(404, "Repository not found", "RepoNotFound")
         return None
+
+    def _refused(self, dataset: str) -> bool:
+        """Whether the data set is gated; then the request is answered."""
+        if dataset not in self.server.gated:
+            return False
+        self._refuse(403, f"Access to dataset {dataset} is restricted.", "GatedRepo")
+        return True
 
     def _refuse(
         self, status: int, reason: str, code: str = "", headers: Sequence[tuple[str, str]] = ()

@@ -152,7 +152,9 @@ def _key(text: str) -> str:
     Nor does white space beside a sign ("w = 5, h = 2" is "w=5,h=2"). Marks go in pairs only, or "<5" would be
     the same as ">5", and ".5" as "5".
     """
-    text = text.replace("$", "")
+    text = text.strip().replace("$", "")
+    if text.count("**") % 2:  # the label took the opening mark of "**B. Paris**"
+        text = text.removesuffix("**")
     for _ in range(4):  # nested deeper than that is not an option's text
         text = text.strip().rstrip(".")
         for left, right in _PAIRS:

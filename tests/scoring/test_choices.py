@@ -91,6 +91,7 @@ WITHOUT_DECLARATION = [
     ("B. Plum", "B", "a label with its own option's text"),
     ("(B) Plum", "B", "a bracketed label with its own option's text"),
     ("**B. Plum**\n\nA plum is blue.", "B", "an explanation below"),
+    ("B. **Plum**", "B", "a bold text"),
 ]
 
 
@@ -153,6 +154,7 @@ REFUSED = [
     ("The answer is either A or B.", choices.AMBIGUOUS, "two letters"),
     ("Answer: A\nAnswer: A or B", choices.AMBIGUOUS, "the last declaration decides, also against itself"),
     ("Answer: B. Apple", choices.AMBIGUOUS, "label and text disagree"),
+    ("**Answer: B. Apple**", choices.AMBIGUOUS, "label and text disagree, in bold"),
     ("Answer: F", choices.OUT_OF_RANGE, "four options end at D"),
     ("F", choices.OUT_OF_RANGE, "four options end at D"),
     ("Answer: \u0412", choices.NOT_AN_OPTION, "a Cyrillic letter that looks like B"),
@@ -272,31 +274,12 @@ def test_options_without_letters_are_an_error(options: list[str]) -> None:
         parse_choice("A", options)
 
 
-PIECES = st.lists(
-    st.sampled_from(
-        ["Answer:", "the answer is", "\\boxed{", "}", "<answer>", "<think>", "</think>", "either", "or", "A"]
-        + [
-            "B",
-            "I",
-            "J",
-            "(C)",
-            "A/B",
-            "b",
-            ".",
-            ",",
-            " ",
-            "\n",
-            "*",
-            "Pear",
-            "not",
-            "because",
-            "$",
-            "\r",
-            "\uff21",
-        ]
-    ),
-    max_size=20,
-).map("".join)
+FRAGMENTS = (
+    "Answer:~the answer is~\\boxed{~}~<answer>~<think>~</think>~either~or~A~B~I~J~(C)~A/B~b~.~,~ ~\n~*~Pear"
+)
+PIECES = st.lists(st.sampled_from([*FRAGMENTS.split("~"), "not", "because", "$", "\r", "\uff21"])).map(
+    "".join
+)
 REPLIES = st.text() | PIECES
 OPTIONS = st.none() | st.lists(st.text(max_size=8), min_size=1, max_size=26)
 
