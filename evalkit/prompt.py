@@ -22,7 +22,7 @@ from evalkit.images import BadImage, ImageSource, locate
 from evalkit.rows import Row
 
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}")
-_IMAGE_TOKEN = re.compile(r"<image (\d{1,3})>")
+_IMAGE_TOKEN = re.compile(r"<image\s+(\d{1,3})>")
 
 Part = str | ImageSource
 

@@ -43,7 +43,7 @@ def strict_choice(row: Row, reply: str, letters: str = DEFAULT_LETTERS) -> Score
     every reply to such a row would be counted as wrong.
     """
     options = row.get("options")
-    if options is not None and not isinstance(options, (list, tuple)):
+    if options is not None and not _is_list_of_texts(options):
         raise UserError(f"row {row.get('id')!r}: options must be a list of texts, got {options!r}")
     letters = _letters(options, letters)
     expected = row.get("expected_answer")
@@ -117,6 +117,10 @@ class _Choices:
         if 0 <= index < len(self.texts) and _key(text).casefold() == self.texts[index].casefold() != "":
             return Parsed(self.letters[index])
         return Parsed(None, AMBIGUOUS) if self.by_text(text) else None
+
+
+def _is_list_of_texts(options: object) -> bool:
+    return isinstance(options, (list, tuple)) and all(isinstance(text, str) for text in options)
 
 
 def _letters(options: Sequence[str] | None, letters: str) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evalkit.dataset_prep.mmmu_pro import PREPARER, REVISION, parse_options, standard_row, vision_row
 
+from evalkit.dataset_prep.mmmu_pro import PREPARER, REVISION, parse_options, standard_row, vision_row
 from evalkit.errors import RunError
 from evalkit.preparation import ImageStore
 from tests.hub import (
@@ -113,6 +113,7 @@ def test_vision_row_asks_its_options_because_the_question_is_in_the_image(prepar
         "options": [f"choice 1.{number}" for number in range(10)],
         "expected_answer": "B",
         "image_path": row["image_path"],
+        "cluster_id": "test_History_0",
         "subset_for_metrics": ["History", "vision"],
     }
 
@@ -129,6 +130,7 @@ def test_standard_row_asks_the_question_then_its_options(prepared: Prepared) -> 
         "options": [f"choice 0.{number}" for number in range(10)],
         "expected_answer": "A",
         "image_path": row["image_path"],
+        "cluster_id": "test_History_0",
         "subset_for_metrics": ["History", "standard"],
     }
 
