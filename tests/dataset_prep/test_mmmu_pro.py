@@ -113,7 +113,7 @@ def test_vision_row_asks_its_options_because_the_question_is_in_the_image(prepar
         "options": [f"choice 1.{number}" for number in range(10)],
         "expected_answer": "B",
         "image_path": row["image_path"],
-        "cluster_id": "test_History_0",
+        "cluster_id": "test_History_1",
         "subset_for_metrics": ["History", "vision"],
     }
 

@@ -139,7 +139,7 @@ static bool parse_head(struct connection *c) {
 }
 
 /* Take in what has come on a connection. */
-static void receive(struct connection *c) {
+static void receive(struct connection *c, uint32_t events) {
     while (c->body_left || !c->waiting) {
         ssize_t got;
         if (c->body_left) {
@@ -175,9 +175,13 @@ static void receive(struct connection *c) {
         }
         if (!c->body_left && !finish(c)) return;
     }
-    /* The answer is to come. Nothing more should, but the client's end, which epoll tells again. */
-    char byte;
-    if (c->waiting && recv(c->socket, &byte, 1, MSG_PEEK) == 0) hang_up(c);
+    /* The answer is to come; the client may be gone by then. */
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) hang_up(c);
+}
+
+static void watch(int fd, void *mark, uint32_t events) {
+    struct epoll_event wanted = {.events = events, .data.ptr = mark};
+    if (epoll_ctl(events_fd, EPOLL_CTL_ADD, fd, &wanted)) fail("epoll_ctl");
 }
 
 static void accept_all(void) {
@@ -188,8 +192,7 @@ static void accept_all(void) {
         struct connection *c = calloc(1, sizeof *c);
         if (!c) fail("memory");
         c->socket = s;
-        struct epoll_event wanted = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c};
-        if (epoll_ctl(events_fd, EPOLL_CTL_ADD, s, &wanted)) fail("epoll_ctl");
+        watch(s, c, EPOLLIN | EPOLLRDHUP | EPOLLET);
     }
 }
 
@@ -221,10 +224,8 @@ int main(int count, char **arguments) {
     events_fd = epoll_create1(EPOLL_CLOEXEC);
     timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     listen_fd = listen_on(atoi(arguments[1]));
-    for (int *each = (int *[]){&timer_fd, &listen_fd, NULL}[0]; each; each = each == &timer_fd ? &listen_fd : NULL) {
-        struct epoll_event wanted = {.events = EPOLLIN, .data.ptr = each};
-        if (epoll_ctl(events_fd, EPOLL_CTL_ADD, *each, &wanted)) fail("epoll_ctl");
-    }
+    watch(timer_fd, &timer_fd, EPOLLIN);
+    watch(listen_fd, &listen_fd, EPOLLIN);
     for (;;) {
         struct epoll_event ready[EVENTS];
         int n = epoll_wait(events_fd, ready, EVENTS, -1);
@@ -233,7 +234,7 @@ int main(int count, char **arguments) {
         for (int i = 0; i < n; i++) {
             if (ready[i].data.ptr == &timer_fd) timer = true;
             else if (ready[i].data.ptr == &listen_fd) accept_all();
-            else receive(ready[i].data.ptr);
+            else receive(ready[i].data.ptr, ready[i].events);
         }
         /* Last: an answer may close a connection that an event of this round is about. */
         if (timer) answer_due();
