@@ -11,7 +11,7 @@ from typing import Any
 
 from evalkit.catalog import Catalog
 from evalkit.config import RunConfig, as_plain, compose, wrap_arguments
-from evalkit.errors import RunError, UserError
+from evalkit.errors import Interrupted, RunError, UserError
 from evalkit.generation.request import shown_body
 from evalkit.generation.stage import Checked, Job, check_rows, first_request
 from evalkit.generation.stage import generate as generate_stage
@@ -231,6 +231,8 @@ def generate(
             api_key=api_key() if kind != "embedded" else None,
         )
     write_metrics(folder.path / "timing.json", {"sessions": [timing(generated, window)]})
+    if generated.stopped and generated.missing:
+        raise _interrupted(job.name, generated.missing, len(generated.offsets))
     failed = sum(generated.failures.values())
     if generated.missing or failed:
         raise RunError(
@@ -318,15 +320,17 @@ def _server(
 
 
 def _executed(run: BenchmarkRun, endpoint: Endpoint, folder: RunFolder) -> dict[str, Any]:
-    from evalkit.errors import Interrupted
-
     metrics = execute(run, endpoint, folder)
-    if metrics["absent"] and run.stopped:
-        raise Interrupted(
-            f"stopped: {metrics['scored']} of {metrics['wanted']} generations of {run.name} are saved; "
-            "the same command goes on from there"
-        )
+    if run.stopped and metrics["absent"]:
+        raise _interrupted(run.name, metrics["absent"], metrics["wanted"])
     return metrics
+
+
+def _interrupted(name: str, missing: int, wanted: int) -> Interrupted:
+    return Interrupted(
+        f"stopped: {wanted - missing} of {wanted} generations of {name} are saved; "
+        "the same command goes on from there"
+    )
 
 
 def _describe(job: Job, checked: Checked, kind: str, address: str | None, model: str | None) -> str:

@@ -93,7 +93,8 @@ def prepare(
         if expected is not None and count != expected and not allow_row_count_mismatch:
             raise UserError(
                 f"{name} ({split}): {count:,} rows came from {preparer.source}, and {expected:,} are known; "
-                "the source has changed or is incomplete. Go on with --allow_row_count_mismatch"
+                f"the source has changed or is incomplete. To use it all the same: "
+                f"evalkit prepare_data {name} --split={split} --allow_row_count_mismatch"
             )
         lock = Lock(name, split, preparer.source, preparer.revision, count, sha256)
         # The lock first: without its rows it says nothing, and rows never stand without their lock.

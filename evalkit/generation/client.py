@@ -182,7 +182,10 @@ class ChatClient:
     def _note_lost(self, fault: Fault) -> None:
         silent = time.monotonic() - self._last_answer
         if fault.reason == "unreachable" and silent > self._retry.lost_server:
-            raise LostServer(f"the server has not answered for {silent:.0f} s ({fault.message})")
+            raise LostServer(
+                f"the server has not answered for {silent:.0f} s ({fault.message}); what came back is saved, "
+                "and the same command goes on from there"
+            )
 
     async def _attempt(self, body: Sequence[bytes]) -> Reply | Fault:
         started = time.monotonic()
