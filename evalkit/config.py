@@ -153,16 +153,21 @@ def wrap_arguments(arguments: str) -> list[str]:
 
 def known_keys() -> list[str]:
     """Every key that ``++`` can set, dotted, in the order of declaration."""
+    return list(_key_types())
 
-    def walk(kind: Any, prefix: str) -> Iterable[str]:
+
+def _key_types() -> dict[str, str]:
+    """The declared type of every key."""
+
+    def walk(kind: Any, prefix: str) -> Iterable[tuple[str, str]]:
         for each in dataclasses.fields(kind):
             default = each.default_factory() if callable(each.default_factory) else each.default
             if dataclasses.is_dataclass(default):
                 yield from walk(default, f"{prefix}{each.name}.")
             else:
-                yield prefix + each.name
+                yield prefix + each.name, str(each.type)
 
-    return list(walk(RunConfig, ""))
+    return dict(walk(RunConfig, ""))
 
 
 def compose(
@@ -265,6 +270,8 @@ def _quoted(override: str) -> str:
 
     Hydra refuses characters such as ``<`` outside quotes, so ``++end_reasoning_string=</think>`` would not
     parse. Lists and mappings are left alone: a bracket that is not closed is a mistake to be told of.
+    Where a key wants text, the value is the text as it stands: Hydra would cut leading blanks off, make
+    ``1e3`` into ``1000.0`` and ``[a]`` into a list. Only ``null`` and a value in quotes are read its way.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -272,13 +279,24 @@ def _quoted(override: str) -> str:
     key, equals, value = override.partition("=")
     if not equals:
         raise UserError(f"{override}: an override reads ++key=value")
-    try:
-        parsed = OverridesParser.create().parse_override(override)
-        if not parsed.is_sweep_override():
-            return override
-    except HydraException as error:
-        if value[:1] in ("[", "{"):
-            raise UserError(f"{override}: cannot be read: {_one_line(error)}") from None
+    # Before Hydra sees it: Hydra takes keys of its own, such as hydra.run.dir, without a word.
+    _refuse_unknown(key.lstrip("+~"), "")
+    if value.strip() == "???":
+        raise UserError(f"{override}: ??? is no value to Hydra; put other words")
+    is_text = _key_types().get(key.lstrip("+~")) in ("str", "str | None")
+    if not is_text or value == "null" or value[:1] in ("'", '"'):
+        try:
+            parsed = OverridesParser.create().parse_override(override)
+            if not parsed.is_sweep_override():
+                return override
+        except HydraException as error:
+            if value[:1] in ("[", "{") and not is_text:
+                raise UserError(
+                    f"{override}: cannot be read: {_one_line(error)}; put quotes around what has signs in it"
+                ) from None
+    if is_text:
+        # Text is not interpolated: LaTeX has ${x}$.
+        value = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + "\\${", value)
     # A backslash before a quote, or at the end, would quote the quote.
     escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + (match[2] and "\\'"), value)
     return f"{key}='{escaped}'"

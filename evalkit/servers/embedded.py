@@ -7,56 +7,45 @@ from __future__ import annotations
 
 import hashlib
 import os
-import select
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from evalkit.config import ServerConfig
-from evalkit.errors import RunError, UserError
+from evalkit.errors import UserError
 from evalkit.images import squared
 from evalkit.servers.endpoint import Endpoint
+from evalkit.servers.launch import answers, free_port, launched
 
 NANO = "nano"
 NANO_FOLDER = Path(__file__).parent / "nano"
-LOG_TAIL = 15
 
 
 @contextmanager
 def embedded_server(model: str | None, config: ServerConfig, log_file: Path) -> Iterator[Endpoint]:
     """Start the server, yield where it answers, and stop it whatever happens.
 
-    ``model`` is ``nano`` or a GGUF file; ``log_file`` takes what the server prints. The server ends by
-    itself when this process dies, however it dies: it watches the pipe between them.
+    ``model`` is ``nano`` or a GGUF file; ``log_file`` takes what the server prints.
     """
     weights, mmproj = _weights(model, config)
-    try:
-        import xllamacpp  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"the embedded server needs the package xllamacpp (pip install xllamacpp): {error}"
-        ) from None
-    log_file.parent.mkdir(parents=True, exist_ok=True)
+    if find_spec("xllamacpp") is None:
+        raise UserError("the embedded server needs the package xllamacpp: pip install xllamacpp")
+    port = free_port()
     threads = config.threads or len(os.sched_getaffinity(0))
     command = [sys.executable, "-m", "evalkit.servers.llama_process", "--model", str(weights)]
     command += ["--mmproj", str(mmproj)] if mmproj else []
-    command += ["--slots", str(config.slots), "--context", str(config.context), "--threads", str(threads)]
-    with log_file.open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            # A session of its own: Ctrl-C is for evalkit, which lets requests in flight finish first.
-            start_new_session=True,
-        )
-    try:
-        yield _endpoint(_wait_until_ready(process, config.start_timeout, log_file), weights, mmproj, config)
-    finally:
-        _stop(process)
+    command += ["--port", str(port), "--slots", str(config.slots)]
+    command += ["--context", str(config.context), "--threads", str(threads)]
+    with launched(
+        "the embedded server",
+        command,
+        ready=lambda: answers(f"http://127.0.0.1:{port}/health"),
+        limit=config.start_timeout,
+        log_file=log_file,
+    ):
+        yield _endpoint(f"http://127.0.0.1:{port}/v1", weights, mmproj, config)
 
 
 def describe(model: str | None, config: ServerConfig) -> Endpoint:
@@ -112,40 +101,6 @@ def _check_gguf(flag: str, path: Path) -> None:
         raise UserError(f"{flag}={path}: {error.strerror or error}") from None
     if magic != b"GGUF":
         raise UserError(f"{flag}={path}: is not a GGUF file")
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], limit: float, log_file: Path) -> str:
-    """The address that the server prints once it answers."""
-    assert process.stdout is not None
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        readable, _, _ = select.select([process.stdout], [], [], 0.5)
-        if readable:
-            line = process.stdout.readline().decode().strip()
-            if line.startswith("http"):
-                return f"{line}/v1"
-            if not line:
-                break
-    late = time.monotonic() >= deadline
-    what = f"is not ready after {limit:g} s (++server.start_timeout)" if late else "ended before it was ready"
-    raise RunError(f"the embedded server {what}; the end of {log_file}:\n{_tail(log_file)}")
-
-
-def _tail(log_file: Path) -> str:
-    lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(f"  {line}" for line in lines[-LOG_TAIL:]) or "  (nothing)"
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.close()
-    process.stdout.close()
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _digest(*files: Path | None) -> str:

@@ -19,7 +19,7 @@ import pybase64
 
 def bodies(rows_file: Path) -> Iterator[bytes]:
     """The rows' request bodies, made as they are asked for."""
-    head = b'{"model":"speed-model","temperature":0.0,"max_tokens":2048,"messages":[{"role":"user","content":['
+    head = b'{"model":"speed-model","max_tokens":2048,"messages":[{"role":"user","content":['
     with rows_file.open("rb") as stream:
         for line in stream:
             row = json.loads(line)

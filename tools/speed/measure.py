@@ -1,7 +1,8 @@
-"""Runs a process and says what it cost: CPU-seconds of its whole tree, peak memory, and the verdict on them."""
+"""Runs a process and says what it cost: CPU-seconds of its whole tree, peak memory, and a verdict."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import statistics
@@ -11,6 +12,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def options(description: str | None) -> argparse.ArgumentParser:
+    """A parser whose ``--help`` begins with a script's own words, as they stand."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 @dataclass(frozen=True, slots=True)

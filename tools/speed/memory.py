@@ -8,13 +8,12 @@ that answers after 5 ms; scoring included.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 
-from .measure import Cost, Failed, cpu, median, peak, print_table, run, verdict
+from .measure import Cost, Failed, cpu, median, options, peak, print_table, run, verdict
 from .testbed import build_server, eval_command, serve, write_benchmark, write_images
 
 GROWTH_BUDGET = 1.10
@@ -29,14 +28,15 @@ def measure(few: int, many: int, repeats: int, longest: float, folder: Path) -> 
             benchmark = folder / f"benchmark-{rows}"
             write_benchmark(benchmark, rows, write_images(benchmark, FILES, FILE_BYTES))
         for number, rows in enumerate([*([few, many] * repeats), few]):
-            command = eval_command(sys.executable, folder / f"benchmark-{rows}", folder / f"{number}", address)
+            benchmark = folder / f"benchmark-{rows}"
+            command = eval_command(sys.executable, benchmark, folder / f"{number}", address)
             found[rows].append(run(command, folder, longest=longest))
     return found[few], found[many]
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--few", type=int, default=1_000, metavar="ROWS")
     parser.add_argument("--many", type=int, default=100_000, metavar="ROWS")
     parser.add_argument("--repeats", type=int, default=1, help="runs of the many rows")

@@ -8,14 +8,13 @@ machine does falls on both.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 
-from .measure import Cost, Failed, cpu, median, peak, print_table, run, verdict
+from .measure import Cost, Failed, cpu, median, options, peak, print_table, run, verdict
 from .testbed import IN_FLIGHT, build_server, eval_command, serve, write_benchmark, write_images
 
 CPU_BUDGETS = {64: 1.3, 512: 2.0}
@@ -28,7 +27,7 @@ def measure(size_kb: int, rows: int, repeats: int, program: Path, folder: Path) 
     """(evalkit, floor) of each repeat."""
     benchmark = folder / f"benchmark-{size_kb}"
     write_benchmark(benchmark, rows, write_images(benchmark, rows, size_kb * 1024))
-    floor = [sys.executable, Path(__file__).with_name("floor.py"), benchmark / "test.jsonl"]
+    floor: list[str | Path] = [sys.executable, Path(__file__).with_name("floor.py"), benchmark / "test.jsonl"]
     pairs = []
     with serve(program, LATENCY_MS) as address:
         for number in range(repeats):
@@ -66,7 +65,7 @@ HEADER = (
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(CPU_BUDGETS), metavar="KB")

@@ -1,17 +1,16 @@
 """What it costs to find out what is done: a scan of 1,000,000 stored generations in a fresh process.
 
-    python -m tools.speed.resume_scan
+python -m tools.speed.resume_scan
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import sys
 import tempfile
 from pathlib import Path
 
-from .measure import Failed, cpu, median, peak, print_table, run, verdict
+from .measure import Failed, cpu, median, options, peak, print_table, run, verdict
 
 CPU_BUDGET = 3.0
 
@@ -23,6 +22,7 @@ with OutputLog(Path(sys.argv[1])) as log:
     found = log.scan()
 assert len(found) == int(sys.argv[2]), len(found)
 """
+HINT = "Look well. " * 8
 IMPORT_ALONE = "import evalkit.generation.log"
 
 
@@ -36,7 +36,7 @@ def write_log(path: Path, lines: int) -> None:
         for number in range(lines):
             row = {
                 "id": f"row-{number}",
-                "question": f"Question {number}: which of the four shapes is drawn here? " + "Look well. " * 8,
+                "question": f"Question {number}: which of the four shapes is drawn here? {HINT}",
                 "options": ["a circle", "a rectangle", "a triangle", "none of them"],
                 "expected_answer": "B",
                 "image_path": f"images/{number:07}.jpg",
@@ -48,7 +48,7 @@ def write_log(path: Path, lines: int) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--folder", help="where the file goes (0.7 GB)")
@@ -59,7 +59,7 @@ def main() -> None:
         write_log(path, given.lines)
         size = path.stat().st_size / 1e6
         try:
-            scan = [sys.executable, "-c", SCAN, path, str(given.lines)]
+            scan: list[str | Path] = [sys.executable, "-c", SCAN, path, str(given.lines)]
             costs = [run(scan, folder) for _ in range(given.repeats)]
             start = [run([sys.executable, "-c", IMPORT_ALONE], folder) for _ in range(given.repeats)]
         except Failed as error:

@@ -97,8 +97,7 @@ def eval_command(python: str, benchmark: Path, output_dir: Path, address: str) -
     """The command that evaluates the benchmark on the server."""
     return [
         *(python, "-m", "evalkit", "eval"),
-        f"--benchmarks={NAME}",
-        f"--extra_benchmarks={benchmark}",
+        f"--benchmarks={benchmark}",
         f"--output_dir={output_dir}",
         f"--server_address={address}",
         f"++max_concurrent_requests={IN_FLIGHT}",
