@@ -29,7 +29,8 @@ from evalkit.prompt import load_prompt
 from evalkit.reports.summary import Table, collect, write_summary
 from evalkit.rows import Lock
 from evalkit.run_folder import RunFolder
-from evalkit.servers.endpoint import Endpoint, api_key, base_url, connect, without_login
+from evalkit.servers.endpoint import Endpoint, base_url, connect
+from evalkit.servers.http import api_key, without_login
 
 SERVER_TYPES = ("embedded", "vllm", "sglang", "openai")
 
@@ -159,7 +160,7 @@ def eval(
                 "benchmarks": {r.name: r.record() for r in runs},
             }
         )
-        metrics = {run.name: _executed(run, endpoint, folder) for run in runs}
+        metrics = {run.name: _executed(run, endpoint, folder, last=run is runs[-1]) for run in runs}
         tables = [each for each in collect(folder) if each.benchmark in metrics]
         files = write_summary(folder, collect(folder))
     per_run = [
@@ -319,9 +320,10 @@ def _server(
         yield connect(address, model, kind)
 
 
-def _executed(run: BenchmarkRun, endpoint: Endpoint, folder: RunFolder) -> dict[str, Any]:
+def _executed(run: BenchmarkRun, endpoint: Endpoint, folder: RunFolder, *, last: bool) -> dict[str, Any]:
     metrics = execute(run, endpoint, folder)
-    if run.stopped and metrics["absent"]:
+    # Ctrl-C may come when nothing is left to ask but what is in flight: the next benchmark must not begin.
+    if run.stopped and (metrics["absent"] or not last):
         raise _interrupted(run.name, metrics["absent"], metrics["wanted"])
     return metrics
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -138,9 +139,13 @@ class RunConfig:
             ("inference.temperature", self.inference.temperature, 0),
             ("retry.attempts", self.retry.attempts, 1),
             ("server.slots", self.server.slots, 1),
+            ("server.threads", self.server.threads, 0),
+            ("image_limits.max_bytes", self.image_limits.max_bytes, 1),
+            ("image_limits.max_pixels", self.image_limits.max_pixels, 1),
         ):
-            if value is not None and value < least:
-                raise UserError(f"{key}={value}: must be at least {least}")
+            # Written so that NaN is refused too.
+            if value is not None and not least <= value < math.inf:
+                raise UserError(f"{key}={value}: must be a number of at least {least}")
 
 
 def wrap_arguments(arguments: str) -> list[str]:
@@ -185,7 +190,7 @@ def compose(
         base = _merge(base, values, origin)
     if config_file is not None:
         base = _merge(base, _read_config_file(Path(config_file)), str(config_file))
-    composed = _hydra_compose(base, [_quoted(each) for each in overrides]) if overrides else base
+    composed = _hydra_compose(base, overrides) if overrides else base
     return _checked(composed)
 
 
@@ -210,7 +215,7 @@ def _read_config_file(path: Path) -> Mapping[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise UserError(f"--config_file={path}: {error.strerror or error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"--config_file={path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"--config_file={path}: must be a mapping of keys to values")
@@ -223,46 +228,45 @@ def _merge(base: DictConfig, values: Mapping[str, Any], origin: str) -> DictConf
     try:
         merged = OmegaConf.merge(base, OmegaConf.create(dict(values)))
     except OmegaConfBaseException as error:
-        raise UserError(f"{origin}: {_one_line(error)}") from None
+        raise UserError(f"{origin}: {_with_key(error)}") from None
     assert isinstance(merged, DictConfig)
     return merged
 
 
-def _hydra_compose(base: DictConfig, overrides: list[str]) -> DictConfig:
+def _hydra_compose(base: DictConfig, overrides: Sequence[str]) -> DictConfig:
     from hydra import compose as hydra_compose
     from hydra import initialize
     from hydra.core.config_store import ConfigStore
     from hydra.errors import HydraException
 
+    quoted = [_quoted(each) for each in overrides]
     ConfigStore.instance().store("evalkit_run", base)
     try:
         # No config folder: the whole config comes from the store. The context manager puts back whatever
         # Hydra state a calling program has.
         with initialize(config_path=None, version_base="1.3"):
-            return hydra_compose("evalkit_run", overrides=overrides)
+            return hydra_compose("evalkit_run", overrides=quoted)
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_composition_error(error, overrides)) from None
+        raise UserError(_composition_error(error, overrides, quoted)) from None
 
 
-def _composition_error(error: Exception, overrides: list[str]) -> str:
+def _composition_error(error: Exception, overrides: Sequence[str], quoted: Sequence[str]) -> str:
+    """What went wrong, with the override as the user typed it."""
     message = _one_line(error.__cause__ or error)
-    for override in overrides:
-        key = override.lstrip("+~").partition("=")[0]
-        if override in str(error) or f"full_key: {key}" in str(error.__cause__ or error):
-            if "weep" in message:
-                return (
-                    f"{override}: one value is wanted, not a list to sweep over; quote it if it has a comma"
-                )
-            unknown = _unknown_key(key)
-            return unknown or f"{override}: {message}"
+    for typed, override in zip(overrides, quoted, strict=True):
+        if override in str(error):
+            return f"{typed}: {message}"
     return message
 
 
 def _one_line(error: BaseException) -> str:
     lines = [each.strip() for each in str(error).splitlines()]
-    return "; ".join(
-        each for each in lines if each and not each.startswith(("full_key", "object_type", "See "))
-    )
+    noise = ("full_key", "object_type", "reference_type", "See ")
+    return "; ".join(each for each in lines if each and not each.startswith(noise))
+
+
+def _with_key(error: OmegaConfBaseException) -> str:
+    return f"{error.full_key}: {_one_line(error)}" if error.full_key else _one_line(error)
 
 
 def _quoted(override: str) -> str:
@@ -310,7 +314,7 @@ def _checked(composed: DictConfig) -> RunConfig:
         typed = OmegaConf.merge(OmegaConf.structured(RunConfig), composed)
         config = OmegaConf.to_object(typed)
     except OmegaConfBaseException as error:
-        raise UserError(f"config: {_one_line(error)}") from None
+        raise UserError(f"config: {_with_key(error)}") from None
     assert isinstance(config, RunConfig)
     return config
 
@@ -332,7 +336,7 @@ def _refuse_unknown(key: str, origin: str) -> None:
 def _unknown_key(key: str) -> str | None:
     """Why ``key`` is not one of ours, with the nearest that is; None where it is."""
     known = known_keys()
-    groups = {each.rpartition(".")[0] for each in known}
+    groups = {each.rpartition(".")[0] for each in known} - {""}
     if key in known or key in groups or any(key.startswith(f"{free}.") for free in FREE_FORM):
         return None
     same_leaf = [each for each in known if each.rpartition(".")[2] == key.rpartition(".")[2]]

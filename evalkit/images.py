@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from evalkit.config import ImageLimits
 
 Kind = Literal["file", "url", "data"]
+
+SNIFFED_BYTES = 16
+"""Bytes of a file's beginning that tell its type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +125,24 @@ def check(source: ImageSource, limits: ImageLimits, decode: bool = False) -> Non
     Image.MAX_IMAGE_PIXELS = None
     try:
         if source.kind == "file":
-            size = os.stat(source.location).st_size
-            stream: str | io.BytesIO = source.location
+            status = os.stat(source.location)
+            if not stat.S_ISREG(status.st_mode):
+                # A pipe or a device would be read for ever.
+                raise BadImage(f"{source.shown}: is not a file")
+            size = status.st_size
         else:
             data = _data_url_bytes(source.location)
-            size, stream = len(data), io.BytesIO(data)
+            size = len(data)
         if size > limits.max_bytes:
             raise BadImage(
                 f"{source.shown}: {size:,} bytes, more than ++image_limits.max_bytes={limits.max_bytes:,}"
             )
-        with Image.open(stream) as image:
+        with open(source.location, "rb") if source.kind == "file" else io.BytesIO(data) as stream:
+            # Pillow opens more types than are sent; read() would refuse them in the middle of the run.
+            if sniff(stream.read(SNIFFED_BYTES)) is None:
+                raise BadImage(f"{source.shown}: is not an image of a known type")
+            stream.seek(0)
+            image = Image.open(stream)
             width, height = image.size
             if width * height > limits.max_pixels:
                 raise BadImage(
@@ -139,12 +151,13 @@ def check(source: ImageSource, limits: ImageLimits, decode: bool = False) -> Non
                 )
             if decode:
                 image.load()
+    except BadImage:
+        raise
     except UnidentifiedImageError:
         raise BadImage(f"{source.shown}: is not an image of a known type") from None
     except OSError as error:
         raise BadImage(f"{source.shown}: {error.strerror or error}") from None
-    except (ValueError, SyntaxError, OverflowError, EOFError) as error:
-        # Pillow's decoders raise these on damaged files.
+    except Exception as error:  # decoders raise all sorts on damaged files: SyntaxError, RuntimeError, …
         raise BadImage(f"{source.shown}: damaged ({error})") from None
 
 
@@ -153,7 +166,15 @@ def squared(image: EncodedImage) -> EncodedImage:
 
     An image that is so already travels as it is. The padding has the colour of the top left corner: the
     background, for drawn scenes. A server that resizes by squeezing would otherwise distort shapes.
+    Raises BadImage where it cannot be decoded: the check before a run need not have read every pixel.
     """
+    try:
+        return _squared(image)
+    except Exception as error:  # decoders raise all sorts on damaged files
+        raise BadImage(f"damaged ({error})") from None
+
+
+def _squared(image: EncodedImage) -> EncodedImage:
     from PIL import Image, ImageOps
 
     with Image.open(io.BytesIO(image.data)) as opened:

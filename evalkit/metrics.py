@@ -130,8 +130,11 @@ def aggregate(
 
 
 def _subsets(score: Mapping[str, Any]) -> list[str]:
-    subsets = score.get("subset_for_metrics") or []
-    return [subsets] if isinstance(subsets, str) else [str(each) for each in subsets]
+    subsets = score.get("subset_for_metrics")
+    if subsets is None or subsets == "":
+        return []
+    # A year or a level is a subset as well; one that is named twice counts once.
+    return list(dict.fromkeys(map(str, subsets if isinstance(subsets, list) else [subsets])))
 
 
 def _status(wanted: int, absent: int, failed: int, causes: Counter[str], skipped: int) -> str:

@@ -16,7 +16,16 @@ from evalkit.config import RunConfig, as_plain, compose
 from evalkit.errors import UserError
 from evalkit.generation.log import OutputLog
 from evalkit.generation.request import Settings
-from evalkit.generation.stage import MISSING, Checked, Generated, Job, check_rows, generate
+from evalkit.generation.stage import (
+    MISSING,
+    Checked,
+    Generated,
+    Job,
+    as_row_now,
+    check_rows,
+    generate,
+    wanted_rows,
+)
 from evalkit.metrics import aggregate
 from evalkit.preparation import prepare
 from evalkit.prompt import Prompt, load_prompt
@@ -25,7 +34,8 @@ from evalkit.rows import Lock, read_rows, replace_file
 from evalkit.run_folder import RunFolder
 from evalkit.scoring.stage import Rules, score_line, write_scores
 from evalkit.servers.dialects import sampling_parameters
-from evalkit.servers.endpoint import Endpoint, api_key
+from evalkit.servers.endpoint import Endpoint
+from evalkit.servers.http import api_key
 
 LOG = logging.getLogger(__name__)
 
@@ -100,7 +110,7 @@ def parse_benchmarks(text: str) -> list[tuple[str, int, bool]]:
         name, colon, repeats = each.rpartition(":")
         if not colon:
             found.append((each, 1, False))
-        elif repeats.isdigit() and int(repeats) >= 1:
+        elif repeats.isdecimal() and int(repeats) >= 1:
             found.append((name, int(repeats), True))
         else:
             raise UserError(f"--benchmarks={each}: after ':' stands the number of samples, at least 1")
@@ -186,7 +196,12 @@ def score_generations(
 ) -> dict[str, Any]:
     """The score and aggregate stages over the generations of a run."""
     with OutputLog(folder.output_file(run.name)) as log:
-        lines = (log.read(offset) for offset in generated.offsets if offset != MISSING)
+        rows = (row for row in wanted_rows(run.job, run.checked) for _ in range(run.samples))
+        lines = (
+            as_row_now(log.read(offset), row, run.job)
+            for row, offset in zip(rows, generated.offsets, strict=True)
+            if offset != MISSING
+        )
         scores = (score_line(line, run.rules, run.config.generation_key) for line in lines)
         metrics = aggregate(
             run.name,

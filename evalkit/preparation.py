@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,8 @@ def prepare(
     except OSError as error:
         raise RunError(f"{error.filename or rows_file.parent}: {error.strerror or error}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # there is nothing to remove where its folder could not be made
+            temporary.unlink(missing_ok=True)
     return lock
 
 

@@ -18,12 +18,19 @@ class Progress:
 
     def __init__(self, name: str, total: int, already: int) -> None:
         """``total`` generations are wanted, ``already`` of them are there."""
-        self.name, self.total, self.done, self.failed = name, total, already, 0
+        self.name, self.total, self.failed = name, total, 0
         self.tokens = 0
+        # Apart from each other: answers are counted in the loop, what is there on the preparing thread.
+        self._answered = 0
         self._already = already
         self._started = self._last_line = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
+
+    @property
+    def done(self) -> int:
+        """Generations that are there."""
+        return self._already + self._answered
 
     def __enter__(self) -> Progress:
         """Begin to show."""
@@ -60,7 +67,7 @@ class Progress:
         if reply.state == "error":
             self.failed += 1
         else:
-            self.done += 1
+            self._answered += 1
         self.tokens += reply.generated_tokens or 0
         if self._bar is not None:
             if (self.done + self.failed) % 16 == 0 or self.done == self.total:
@@ -70,7 +77,6 @@ class Progress:
 
     def reuse(self) -> None:
         """One more that was there already."""
-        self.done += 1
         self._already += 1
 
     @property

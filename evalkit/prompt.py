@@ -255,25 +255,27 @@ def list_yaml(folders: Sequence[Path]) -> list[str]:
     )
 
 
-def _read_yaml(path: Path) -> tuple[dict[str, Any], str]:
+def _load_yaml(path: Path) -> tuple[Any, str]:
     import yaml
 
     try:
         text = path.read_text(encoding="utf-8")
-        values = yaml.safe_load(text)
+        return yaml.safe_load(text), text
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def _read_yaml(path: Path) -> tuple[dict[str, Any], str]:
+    values, text = _load_yaml(path)
     if not isinstance(values, dict):
         raise UserError(f"{path}: a prompt config is a mapping with at least the key 'user'")
     return values, text
 
 
 def _read_examples(path: Path) -> list[dict[str, Any]]:
-    import yaml
-
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values, _ = _load_yaml(path)
     if not isinstance(values, list) or not all(isinstance(each, dict) for each in values):
         raise UserError(f"{path}: few-shot examples are a list of mappings")
     return values

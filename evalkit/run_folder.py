@@ -18,11 +18,12 @@ import orjson
 
 from evalkit.errors import UserError
 from evalkit.rows import replace_file
-from evalkit.servers.endpoint import without_login
+from evalkit.servers.http import without_login
 
 RECORDED_PACKAGES = ("evalkit", "aiohttp", "datasets", "hydra-core", "omegaconf", "pillow", "xllamacpp")
-_SECRET = re.compile(r"(api_?key|token|secret|password|authorization)$", re.IGNORECASE)
-_NO_SECRET = re.compile(r"(max_|min_)?(new_)?tokens$", re.IGNORECASE)
+_NAMES = r"(?:(?:api|access|secret|private)[_-]?key|token|secret|passw(?:or)?d|authorization|credentials?)"
+_SECRET = re.compile(rf"{_NAMES}$", re.IGNORECASE)
+_WITHIN = re.compile(rf"({_NAMES}[\"']?\s*[:=]\s*)(\"[^\"]*\"|'[^']*'|[^\s,&}}\]]+)", re.IGNORECASE)
 HIDDEN = "(hidden)"
 
 
@@ -119,24 +120,27 @@ class RunFolder:
 
 def hidden(value: Any, key: str = "") -> Any:
     """The value without secrets: those of keys that are called like one, and logins in URLs."""
+    if value and _is_secret(key):
+        return HIDDEN
     if isinstance(value, Mapping):
         return {name: hidden(each, str(name)) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [hidden(each, key) for each in value]
     if isinstance(value, str):
         name, equals, rest = value.partition("=")
-        if equals and _is_secret(name) and rest:
+        if equals and rest and _is_secret(name):
             return f"{name}={HIDDEN}"
-        if equals and "://" in rest and "@" in rest:
+        if equals and (rest[:1] in ("{", "[") or "://" in rest):
+            # ++inference.extra_body={api_key: …}, --server_address=http://…?api_key=…
+            rest = _WITHIN.sub(rf"\1{HIDDEN}", rest)
             return f"{name}={','.join(map(without_login, rest.split(',')))}"
-        if "://" in value and "@" in value and not any(letter.isspace() for letter in value):
-            return without_login(value)
-    return HIDDEN if value and _is_secret(key) else value
+        if "://" in value and not any(letter.isspace() for letter in value):
+            return without_login(_WITHIN.sub(rf"\1{HIDDEN}", value))
+    return value
 
 
 def _is_secret(name: str) -> bool:
-    leaf = name.rpartition(".")[2]
-    return bool(_SECRET.search(leaf)) and not _NO_SECRET.search(leaf)
+    return _SECRET.search(name) is not None
 
 
 def _versions() -> dict[str, str]:

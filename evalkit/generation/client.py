@@ -24,8 +24,13 @@ Worth = Literal["retry", "permanent", "fatal"]
 
 _TOO_LONG = re.compile(
     r"maximum context length|context_length_exceeded|exceed_context_size|longer than the maximum"
-    r"|exceeds? the available context|prompt is too long|maximum model length",
+    r"|exceeds? the available context|prompt is too long|maximum model length"
+    # vLLM since 0.16, and together with OpenAI's own words.
+    r"|context length is only|longer than the model's context|exceeds the context window",
     re.IGNORECASE,
+)
+_ANSWER_TOO_LONG = re.compile(
+    r"max_(?:completion_)?tokens'? is too large|cannot be greater than max_model_len", re.IGNORECASE
 )
 _BAD_MEDIA = re.compile(r"(?:image|media|multimodal|base64|aspect ratio|local-media-path)", re.IGNORECASE)
 
@@ -53,8 +58,9 @@ def classify(status: int, body: str, retry_after: str | None = None) -> Fault:
 
     400 and its kin repeat themselves and are never asked again; among them a prompt over the model's
     length and an image that the server cannot read are told apart, since they are counted differently.
-    401, 403 and 404 would come for every row. 429 and 5xx are worth a retry, but for a 5xx that names the
-    media (vLLM answers 500 where an image URL cannot be reached).
+    An answer that was allowed to be longer than the model is the setting's fault, not the prompt's. 401, 403
+    and 404 would come for every row. 429 and 5xx are worth a retry, but for a 500 of the model server's own
+    that names the media (vLLM answers so where an image URL cannot be reached).
     """
     message = _error_message(body)
     told = f"HTTP {status}: {message}"
@@ -65,9 +71,12 @@ def classify(status: int, body: str, retry_after: str | None = None) -> Fault:
     if status == 413:
         return Fault("permanent", "bad_image", told)
     if status >= 500:
-        if status != 503 and _BAD_MEDIA.search(message):
+        # A proxy's error page is full of images and media queries that say nothing about the row's.
+        if status == 500 and body.lstrip().startswith("{") and _BAD_MEDIA.search(message):
             return Fault("permanent", "bad_image", told)
         return Fault("retry", "server_error", told, _seconds(retry_after))
+    if _ANSWER_TOO_LONG.search(body):
+        return Fault("permanent", "bad_request", told)
     if _TOO_LONG.search(body):
         return Fault("permanent", "prompt_too_long", told)
     if _BAD_MEDIA.search(message):
@@ -135,8 +144,9 @@ class ChatClient:
         self._url = f"{base_url}/chat/completions"
         self._retry = retry
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=30)
+        self._key = api_key
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._last_answer = time.monotonic()
+        self._unreachable_since: float | None = None
         self.retries = 0
 
     async def __aenter__(self) -> ChatClient:
@@ -147,7 +157,6 @@ class ChatClient:
             headers=self._headers,
             auto_decompress=True,
         )
-        self._last_answer = time.monotonic()
         return self
 
     async def __aexit__(
@@ -173,19 +182,29 @@ class ChatClient:
             attempts += outcome.reason != "unreachable"
             if outcome.worth == "permanent" or attempts >= self._retry.attempts:
                 return _failed(outcome, time.monotonic() - started)
-            self._note_lost(outcome)
             self.retries += 1
             pause = random.uniform(0.5, 1.0) * wait
+            if outcome.reason == "unreachable":
+                # A long pause must not hide that the server is lost by then.
+                pause = min(pause, self._seconds_until_lost(outcome))
             await asyncio.sleep(max(pause, min(outcome.retry_after or 0.0, self._retry.longest_wait)))
             wait = min(2 * wait, self._retry.longest_wait)
 
-    def _note_lost(self, fault: Fault) -> None:
-        silent = time.monotonic() - self._last_answer
-        if fault.reason == "unreachable" and silent > self._retry.lost_server:
+    def _seconds_until_lost(self, fault: Fault) -> float:
+        """How long the server may still stay out of reach. Raises LostServer where it did for too long.
+
+        Only the time without a connection counts: answers may take longer than that by themselves.
+        """
+        now = time.monotonic()
+        if self._unreachable_since is None:
+            self._unreachable_since = now
+        silent = now - self._unreachable_since
+        if silent >= self._retry.lost_server:
             raise LostServer(
                 f"the server has not answered for {silent:.0f} s ({fault.message}); what came back is saved, "
                 "and the same command goes on from there"
             )
+        return self._retry.lost_server - silent
 
     async def _attempt(self, body: Sequence[bytes]) -> Reply | Fault:
         started = time.monotonic()
@@ -194,16 +213,22 @@ class ChatClient:
                 raw = await answer.read()
                 status = answer.status
                 retry_after = answer.headers.get("Retry-After")
+        except aiohttp.ConnectionTimeoutError:
+            return Fault("retry", "unreachable", f"no connection within {self._timeout.sock_connect:g} s")
         except asyncio.TimeoutError:
             return Fault("retry", "timeout", f"no whole answer within {self._timeout.total:g} s")
         except (aiohttp.ClientConnectorError, ConnectionRefusedError) as error:
             return Fault("retry", "unreachable", f"{type(error).__name__}: {error}")
         except (aiohttp.ClientError, OSError) as error:
             return Fault("retry", "connection_lost", f"{type(error).__name__}: {error}")
-        self._last_answer = time.monotonic()
+        self._unreachable_since = None
         if status != 200:
-            return classify(status, raw.decode("utf-8", "replace"), retry_after)
-        return parse_answer(raw, self._last_answer - started)
+            return classify(status, self._without_key(raw.decode("utf-8", "replace")), retry_after)
+        return parse_answer(raw, time.monotonic() - started)
+
+    def _without_key(self, text: str) -> str:
+        """An error's text without our key: some servers tell the wrong key back, and errors are stored."""
+        return text.replace(self._key, "(hidden)") if self._key else text
 
 
 def _failed(fault: Fault, latency: float) -> Reply:
@@ -226,6 +251,8 @@ def parse_answer(raw: bytes, latency: float) -> Reply | Fault:
         reasoning = message.get("reasoning_content") or message.get("reasoning")
     except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as error:
         return Fault("retry", "broken_answer", f"HTTP 200 that is no chat completion ({error!r})")
+    if finish in ("abort", "error"):
+        return Fault("retry", "broken_answer", f"HTTP 200 with finish_reason {finish!r}: the server gave up")
     if text is not None and not isinstance(text, str):
         return Fault("retry", "broken_answer", "HTTP 200 whose content is not text")
     refused = bool(refusal) or finish == "content_filter"

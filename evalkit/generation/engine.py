@@ -67,6 +67,9 @@ async def run_window(
                 if len(batch) < BATCH:
                     break
         for _ in range(window):
+            if stop.presses:
+                # Workers leave by themselves then, and nobody would make room.
+                break
             await queue.put(None)
 
     idle: set[asyncio.Task[None] | None] = set()
@@ -140,21 +143,32 @@ def stop_on_signals(stop: Stop) -> Iterator[None]:
         yield
         return
     loop = asyncio.get_running_loop()
-    caught = (signal.SIGINT, signal.SIGTERM)
-    for each in caught:
+    # A program that calls evalkit may have handlers of its own.
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    for each in before:
         loop.add_signal_handler(each, stop.press)
     try:
         yield
     finally:
-        for each in caught:
+        for each, handler in before.items():
             loop.remove_signal_handler(each)
+            if handler is not None:
+                signal.signal(each, handler)
 
 
-def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end from ordinary code; in a notebook, whose loop runs already, on a thread of its own."""
+def run_async(work: Coroutine[Any, Any, T], on_interrupt: Callable[[], None]) -> T:
+    """Run to the end from ordinary code; in a notebook, whose loop runs already, on a thread of its own.
+
+    There Ctrl-C reaches the waiting thread: ``on_interrupt`` is called, and the work waited for.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
+        running = pool.submit(asyncio.run, work)
+        while True:
+            try:
+                return running.result()
+            except KeyboardInterrupt:
+                on_interrupt()

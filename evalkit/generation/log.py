@@ -84,7 +84,12 @@ class OutputLog:
                 raise RunError(f"{self.path}: no whole line at byte {offset}; the file was changed by hand")
             piece += more
             step *= 2
-        line: dict[str, Any] = orjson.loads(piece[:end])
+        try:
+            line: dict[str, Any] = orjson.loads(piece[:end])
+        except orjson.JSONDecodeError:
+            raise RunError(
+                f"{self.path}: the line at byte {offset} is damaged; delete it, and it is asked again"
+            ) from None
         return line
 
     def sync(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from array import array
 from collections import Counter
@@ -10,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import blake3
+
 from evalkit.config import CheckImages, OnBadImage, RunConfig
 from evalkit.errors import UserError
 from evalkit.generation.client import ChatClient
 from evalkit.generation.engine import Stop, run_async, run_window, stop_on_signals
 from evalkit.generation.log import OutputLog
-from evalkit.generation.reply import Reply, encode_line, short_key
+from evalkit.generation.reply import LINE_FIELDS, Reply, encode_line, short_key
 from evalkit.generation.request import Request, RequestBuilder, Settings
 from evalkit.images import BadImage, ImageSource, check, folder_of
 from evalkit.progress import Progress
@@ -123,10 +127,11 @@ def check_rows(job: Job) -> Checked:
 def first_request(job: Job, settings: Settings, checked: Checked) -> Request:
     """The first request as it would be sent."""
     builder = RequestBuilder(job.prompt, settings, folder_of(job.rows_file))
-    return next(builder.build(next(_wanted_rows(job, checked)), 0))
+    return next(builder.build(next(wanted_rows(job, checked)), 0))
 
 
-def _wanted_rows(job: Job, checked: Checked) -> Iterator[Row]:
+def wanted_rows(job: Job, checked: Checked) -> Iterator[Row]:
+    """The rows that a run asks for, in order."""
     for row in read_rows(job.rows_file, job.config.max_samples):
         if row.line not in checked.skipped:
             yield row
@@ -157,8 +162,15 @@ def generate(
 class _Stage:
     def __init__(self, job: Job, checked: Checked, settings: Settings, log: OutputLog) -> None:
         self.job, self.checked, self.settings, self.log = job, checked, settings, log
+        self.stop = Stop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.stored = log.scan()
         config = job.config
+        if self.stored and config.generation_key not in log.read(next(iter(self.stored.values()))):
+            raise UserError(
+                f"{log.path}: its generations are not stored as ++generation_key={config.generation_key}; "
+                "use the key of the run before, or another --output_dir"
+            )
         if not config.skip_filled:
             self.usable: dict[int, int] = {}
         elif config.retry.permanent_errors:
@@ -171,13 +183,13 @@ class _Stage:
     def run(self, base_url: str, window: int, api_key: str | None) -> Generated:
         config = self.job.config
         client = ChatClient(base_url, config.retry, config.inference.timeout, api_key)
-        stop = Stop()
+        stop = self.stop
         stop.on_press.append(self._on_press)
         # Counting what is there first would read every image twice: the bar grows as it is found.
         with Progress(self.job.name, len(self.result.offsets), 0) as progress:
             self.progress = progress
             try:
-                run_async(self._run(client, min(window, len(self.result.offsets)), stop))
+                run_async(self._run(client, min(window, len(self.result.offsets)), stop), self._interrupted)
             finally:
                 self.result.seconds, self.result.tokens = progress.seconds, progress.tokens
                 self.result.retries = client.retries
@@ -187,17 +199,30 @@ class _Stage:
         return self.result
 
     async def _run(self, client: ChatClient, window: int, stop: Stop) -> None:
+        self._loop = asyncio.get_running_loop()
         with stop_on_signals(stop):
             async with client:
                 await run_window(
                     self._missing(), client, self.log, window=window, record=self._record, stop=stop
                 )
 
+    def _interrupted(self) -> None:
+        """Ctrl-C in a notebook, where the loop runs on another thread."""
+        if self._loop is None:
+            self.stop.press()
+            return
+        # The loop may have ended between the key press and here.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self.stop.press)
+
     def _missing(self) -> Iterator[Request]:
         """The requests whose generation is not stored; runs on the preparing thread."""
         builder = RequestBuilder(self.job.prompt, self.settings, folder_of(self.job.rows_file))
         order = 0
-        for row in _wanted_rows(self.job, self.checked):
+        for row in wanted_rows(self.job, self.checked):
+            if self.stop.presses:
+                # Where everything is stored, the whole file would be read before the run could stop.
+                return
             try:
                 for request in builder.build(row, order):
                     at = self.usable.get(short_key(request.key), MISSING)
@@ -215,7 +240,8 @@ class _Stage:
     def _record(self, request: Request, reply: Reply) -> None:
         config, result = self.job.config, self.result
         if config.parse_reasoning and reply.text is not None:
-            reply = split_reasoning(reply, config.end_reasoning_string)
+            text, reasoning = split_reasoning(reply.text, reply.reasoning, config.end_reasoning_string)
+            reply = replace(reply, text=text, reasoning=reasoning)
         more = {"arm": request.arm, "sample": request.sample, "model": self.settings.model}
         fields = {
             "id": request.row.id,
@@ -240,16 +266,34 @@ class _Stage:
         )
 
 
-def split_reasoning(reply: Reply, end: str) -> Reply:
-    """The reply with the text up to ``end`` as its reasoning; without ``end`` all of it is reasoning.
+def split_reasoning(text: str, reasoning: str | None, end: str) -> tuple[str, str | None]:
+    """The answer and its reasoning, which goes up to the last ``end``; without ``end`` all is reasoning.
 
-    A model that ran out of tokens while it reasoned has given no answer.
+    A model that ran out of tokens while it reasoned has given no answer. ``reasoning`` is what the server
+    has split off already, or what an earlier call of this function did.
     """
-    before, found, after = (reply.text or "").rpartition(end)
-    if not found:
-        # The server may have split it already, or the model did not reason.
-        return reply if reply.reasoning else replace(reply, text="", reasoning=reply.text)
-    return replace(reply, text=after.lstrip(), reasoning=before + found)
+    before, found, after = ((reasoning or "") + text).rpartition(end)
+    if found:
+        return after.lstrip(), before + found
+    return (text, reasoning) if reasoning else ("", text)
+
+
+def as_row_now(line: dict[str, Any], row: Row, job: Job) -> dict[str, Any]:
+    """A stored generation under its row as it is now.
+
+    What was asked is the same, or the line would not be used. The rest may differ: an expected answer was
+    mended since, or the line was asked for another row that asks the same.
+    """
+    config = job.config
+    stored = {
+        name: value for name, value in line.items() if name in LINE_FIELDS or name == config.generation_key
+    }
+    if config.parse_reasoning and (text := stored.get(config.generation_key)) is not None:
+        stored[config.generation_key], stored["reasoning"] = split_reasoning(
+            text, stored.get("reasoning"), config.end_reasoning_string
+        )
+    fields = _without_data_urls(row.fields, job.prompt.config.image_field)
+    return {"id": row.id, **fields, **stored}
 
 
 def _without_data_urls(fields: dict[str, Any], image_field: str | None) -> dict[str, Any]:
@@ -258,7 +302,10 @@ def _without_data_urls(fields: dict[str, Any], image_field: str | None) -> dict[
         return fields
 
     def short(value: Any) -> Any:
-        return f"{value[:32]}…" if isinstance(value, str) and value.startswith("data:") else value
+        if not isinstance(value, str) or not value.startswith("data:"):
+            return value
+        # The digest keeps different images apart: rows that share an image are clustered by this.
+        return f"{value[:32]}… blake3:{blake3.blake3(value.encode()).hexdigest(16)}"
 
     value = fields.get(image_field)
     return {

@@ -182,7 +182,7 @@ def markdown(tables: Sequence[Table]) -> str:
         rows = [COLUMNS, ("---", *(["---:"] * 5), "---"), *_all_cells(table)]
         grid = "\n".join("| " + " | ".join(_in_cell(cell) for cell in row) + " |" for row in rows)
         sentences = " ".join(standing(table))
-        parts.append(f"## {_in_cell(_title(table))}\n\n{table.status}\n\n{grid}\n\n{sentences}\n")
+        parts.append(f"## {_in_cell(_title(table))}\n\n{_in_cell(table.status)}\n\n{grid}\n\n{sentences}\n")
     return "\n".join(parts)
 
 

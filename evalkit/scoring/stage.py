@@ -50,6 +50,7 @@ def score_line(line: Mapping[str, Any], rules: Rules, text_key: str) -> dict[str
     score: Score | None
     if state == "error" or text is None:
         score = None if state == "error" else Score.miss(reason or "no_reply")
+        state = "invalid" if state == "ok" else state
     elif state == "refused" or (state == "truncated" and rules.protocol == "strict"):
         score = Score.miss(reason or state)
     else:
@@ -109,7 +110,7 @@ class StoredGenerations:
 
     def _note(self, number: int, offset: int, line: Mapping[str, Any]) -> None:
         row = self._rows.setdefault((str(line["id"]), str(line.get("arm", "original"))), {})
-        row[int(line.get("sample", 0))] = (number, offset)
+        row[line["sample"]] = (number, offset)
 
     def __len__(self) -> int:
         """How many generations count."""
@@ -140,9 +141,13 @@ class StoredGenerations:
             raise UserError(f"{place}: has no {key!r}; name the reply's field with ++generation_key=NAME")
         if not isinstance(line[key], (str, type(None))):
             raise UserError(f"{place}: {key!r} must be a string, or null where there was no reply")
-        if line[key] is None and "state" not in line:
+        if line[key] is None and line.get("state") is None:
             line["state"] = "error"
-        line.setdefault("id", str(number))
+        if line.get("id") is None:
+            line["id"] = str(number)
+        sample = line.setdefault("sample", 0)
+        if not isinstance(sample, int) or isinstance(sample, bool):
+            raise UserError(f"{place}: 'sample' must be an integer, not {sample!r}")
         return line
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import orjson
-
 from evalkit.errors import RunError, UserError
 from evalkit.images import EncodedImage
+from evalkit.servers.http import API_KEY_VARIABLES, fetch, without_login
 
-API_KEY_VARIABLES = ("EVALKIT_API_KEY", "OPENAI_API_KEY")
 HEALTH_SECONDS = 15.0
+ASK_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -35,24 +33,17 @@ class Endpoint:
     info: dict[str, Any] = field(default_factory=dict)
 
 
-def api_key() -> str | None:
-    """The key for the server, from the environment alone."""
-    return next((value for name in API_KEY_VARIABLES if (value := os.environ.get(name))), None)
-
-
 def base_url(address: str) -> str:
     """The address with its ``/v1``; raises UserError where it is not one."""
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(address)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an unfinished [IPv6 address], a port that is no number
+        good = False
+    if not good or any(each.isspace() for each in parts.netloc):
         raise UserError(f"--server_address={address}: must be a URL such as http://127.0.0.1:8000/v1")
     path = parts.path.rstrip("/").removesuffix("/chat/completions")
     return urlunsplit((parts.scheme, parts.netloc, path or "/v1", "", ""))
-
-
-def without_login(url: str) -> str:
-    """The URL without a user's name and password."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def connect(address: str, model: str | None, server_type: str) -> Endpoint:
@@ -88,26 +79,33 @@ def _version(url: str) -> str | None:
         version = _get(f"{url.removesuffix('/v1')}/version", url)
     except RunError:
         return None
-    return str(version.get("version")) if isinstance(version, dict) else None
+    found = version.get("version") if isinstance(version, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _get(url: str, shown: str) -> Any:
-    from urllib.error import HTTPError, URLError
-    from urllib.request import ProxyHandler, Request, build_opener
-
-    headers = {"Authorization": f"Bearer {key}"} if (key := api_key()) else {}
     try:
-        # The address is the user's own, checked to be http(s); proxies of the environment are not for it.
-        request = Request(url, headers=headers)  # noqa: S310
-        with build_opener(ProxyHandler({})).open(request, timeout=HEALTH_SECONDS) as answer:
-            return orjson.loads(answer.read(1 << 24))
-    except HTTPError as error:
-        hint = f"; set {API_KEY_VARIABLES[0]}" if error.code in (401, 403) else ""
-        raise RunError(f"{shown}: HTTP {error.code} for {url.rpartition('/')[2]}{hint}") from None
-    except (URLError, OSError) as error:
-        reason = getattr(error, "reason", error)
+        answer = fetch(url, timeout=HEALTH_SECONDS)
+    except RunError as error:
+        reason = str(error).rpartition(": ")[2]
         raise RunError(
             f"{shown}: no server answers there ({reason}); start it, or mend --server_address"
         ) from None
-    except orjson.JSONDecodeError:
-        raise RunError(f"{shown}: what answers there is not an OpenAI-compatible server") from None
+    if answer.status != 200:
+        hint = f"; set {API_KEY_VARIABLES[0]}" if answer.status in (401, 403) else ""
+        raise RunError(f"{shown}: HTTP {answer.status} for {url.rpartition('/')[2]}{hint}")
+    return answer.json()
+
+
+def ask(
+    endpoint: Endpoint, text: str, images: Sequence[str] = (), **parameters: Any
+) -> tuple[int, dict[str, Any]]:
+    """One chat request, outside a run: the status and the answer's JSON.
+
+    ``images`` are data URLs. Raises RunError where nothing answers.
+    """
+    parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": each}} for each in images]
+    content: Any = [*parts, {"type": "text", "text": text}] if images else text
+    body = {"model": endpoint.model, "messages": [{"role": "user", "content": content}], "temperature": 0}
+    answer = fetch(f"{endpoint.url}/chat/completions", {**body, **parameters}, timeout=ASK_SECONDS)
+    return answer.status, answer.json()

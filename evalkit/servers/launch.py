@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from evalkit.errors import RunError
+from evalkit.servers.http import fetch
 from evalkit.servers.supervisor import GRACE_SECONDS
 
 LOG = logging.getLogger(__name__)
@@ -43,13 +44,9 @@ def free_port() -> int:
 
 def answers(url: str) -> bool:
     """Whether a GET of a loopback URL is answered with 200."""
-    from urllib.error import URLError
-    from urllib.request import ProxyHandler, build_opener
-
     try:
-        with build_opener(ProxyHandler({})).open(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (URLError, OSError, ValueError):
+        return fetch(url, timeout=2).status == 200
+    except RunError:
         return False
 
 

@@ -1,0 +1,88 @@
+"""Canaries: requests whose prompt contradicts the constraint, so that obeying it proves that it is enforced.
+
+A server that does not know a parameter often ignores it in silence (vLLM and its old ``guided_…`` names),
+and some grammar engines break their own constraint. A run that reports constrained validity on the
+parameter's word alone reports nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from evalkit.servers.endpoint import Endpoint, ask
+from evalkit.structured.constraint import Constraint, Kind, NotOffered, constraint_parameters
+
+CONTRADICTION = "Write the word banana three times in capital letters, and nothing else. No JSON."
+TOKENS = 48
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"color": {"type": "string", "enum": ["red", "green"]}},
+    "required": ["color"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sung:
+    """What a canary came to: enforced or not, or None where the server has no such constraint."""
+
+    kind: Kind
+    enforced: bool | None
+    detail: str
+
+
+def _is_object(text: str) -> bool:
+    return isinstance(json.loads(text), dict)
+
+
+def _fits_schema(text: str) -> bool:
+    value = json.loads(text)
+    return isinstance(value, dict) and value.keys() == {"color"} and value["color"] in ("red", "green")
+
+
+CANARIES: dict[Kind, tuple[Any, Callable[[str], bool]]] = {
+    "json_object": (None, _is_object),
+    "json_schema": (SCHEMA, _fits_schema),
+    "choice": (["red", "green"], lambda text: text in ("red", "green")),
+    "regex": ("[0-9]{3}-[0-9]{2}", lambda text: bool(re.fullmatch("[0-9]{3}-[0-9]{2}", text))),
+    "grammar": ('root ::= "left" | "right"', lambda text: text in ("left", "right")),
+}
+
+
+def sing(endpoint: Endpoint, kind: Kind) -> Sung:
+    """Ask with a constraint of this kind and see whether the reply obeys it."""
+    value, obeys = CANARIES[kind]
+    version = endpoint.info.get("server_version")
+    try:
+        parameters = constraint_parameters(Constraint(kind, value), endpoint.server_type, version)
+    except NotOffered as error:
+        return Sung(kind, None, str(error))
+    return sing_with(endpoint, kind, parameters, obeys)
+
+
+def sing_with(
+    endpoint: Endpoint, kind: Kind, parameters: dict[str, Any], obeys: Callable[[str], bool]
+) -> Sung:
+    """Ask with these parameters; ``obeys`` may raise ValueError on what is not even JSON."""
+    status, answer = ask(endpoint, CONTRADICTION, max_tokens=TOKENS, **parameters)
+    if status != 200:
+        return Sung(kind, False, f"HTTP {status}: {str(answer)[:200]}")
+    try:
+        message = answer["choices"][0]["message"]
+        text = message.get("content") or ""
+        finish = answer["choices"][0].get("finish_reason")
+    except (LookupError, TypeError):
+        return Sung(kind, False, "the answer is no chat completion")
+    try:
+        good = obeys(text.strip() if kind.startswith("json") else text)
+    except ValueError:
+        good = False
+    if not good and not text and (message.get("reasoning") or message.get("reasoning_content")):
+        return Sung(kind, False, "content is empty: the reply went into the reasoning field")
+    cut = " (cut off)" if finish == "length" else ""
+    return Sung(kind, good, f"replied {text[:60]!r}{cut}")

@@ -1,0 +1,63 @@
+"""Single HTTP requests to model servers, outside a run: health, model lists, canaries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import orjson
+
+from evalkit.errors import RunError
+
+API_KEY_VARIABLES = ("EVALKIT_API_KEY", "OPENAI_API_KEY")
+MOST_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; text that is none stands under ``error``."""
+        try:
+            found = orjson.loads(self.data)
+        except orjson.JSONDecodeError:
+            found = {"error": self.data[:500].decode("utf-8", "replace")}
+        return found if isinstance(found, dict) else {"error": str(found)}
+
+
+def api_key() -> str | None:
+    """The key for the server, from the environment alone."""
+    return next((value for name in API_KEY_VARIABLES if (value := os.environ.get(name))), None)
+
+
+def without_login(url: str) -> str:
+    """The URL without a user's name and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def fetch(url: str, body: Mapping[str, Any] | None = None, *, timeout: float) -> Answer:
+    """GET a URL, or POST ``body`` as JSON. Raises RunError where nothing answers in ``timeout`` seconds."""
+    from urllib.error import HTTPError, URLError
+    from urllib.request import ProxyHandler, Request, build_opener
+
+    headers = {} if body is None else {"Content-Type": "application/json"}
+    if key := api_key():
+        headers["Authorization"] = f"Bearer {key}"
+    # The address is the user's own, checked to be http(s); proxies of the environment are not for it.
+    request = Request(url, None if body is None else orjson.dumps(body), headers)  # noqa: S310
+    try:
+        with build_opener(ProxyHandler({})).open(request, timeout=timeout) as answer:
+            return Answer(answer.status, dict(answer.headers), answer.read(MOST_BYTES))
+    except HTTPError as error:
+        return Answer(error.code, dict(error.headers), error.read(MOST_BYTES))
+    except (URLError, OSError, ValueError) as error:
+        raise RunError(f"{without_login(url)}: {getattr(error, 'reason', error)}") from None

@@ -1,0 +1,142 @@
+"""vLLM and SGLang servers that evalkit starts: their command lines, GPUs and replicas."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.config import ServerConfig
+from evalkit.errors import UserError
+from evalkit.servers.endpoint import Endpoint, connect
+from evalkit.servers.launch import answers, free_port, launched
+
+INSTALL = {"vllm": "pip install 'evalkit[vllm]'", "sglang": "pip install 'sglang[all]'"}
+OWN_FLAGS = {
+    "vllm": ("--host", "--port", "--tensor-parallel-size", "-tp"),
+    "sglang": ("--host", "--port", "--model-path", "--tp-size", "--tp"),
+}
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One server process: its command, what its environment adds, and its port."""
+
+    command: list[str]
+    environment: dict[str, str]
+    port: int
+
+
+@contextmanager
+def self_hosted(
+    kind: str, model: str | None, gpus: int, server_args: str, config: ServerConfig, log_file: Path
+) -> Iterator[Endpoint]:
+    """Start ``config.replicas`` servers of ``kind`` (vllm or sglang), yield where they answer, end them.
+
+    ``gpus`` are shared out among the replicas, each tensor parallel over its share; 0 gives no flag, for
+    a build that runs on CPUs. Raises UserError before anything starts, ServerFailed where one does not
+    come up.
+    """
+    if model is None:
+        raise UserError(f"--server_type={kind}: --model is needed: a hub id or a model folder")
+    check_model_folder(model)
+    replicas = plan(kind, model, gpus, server_args, config.replicas, executable(kind))
+    with ExitStack() as stack:
+        for number, replica in enumerate(replicas):
+            name = kind if len(replicas) == 1 else f"{kind} {number + 1}"
+            own_log = log_file if number == 0 else log_file.with_stem(f"{log_file.stem}-{number + 1}")
+            stack.enter_context(
+                launched(
+                    name,
+                    replica.command,
+                    ready=_health(replica.port),
+                    limit=config.start_timeout,
+                    log_file=own_log,
+                    environment=replica.environment,
+                )
+            )
+        addresses = ",".join(f"http://127.0.0.1:{each.port}/v1" for each in replicas)
+        yield connect(addresses, model, kind)
+
+
+def plan(
+    kind: str, model: str, gpus: int, server_args: str, replicas: int, program: Sequence[str]
+) -> list[Replica]:
+    """The command lines of the replicas; ports are free ones of this machine. Raises UserError."""
+    if gpus % replicas:
+        raise UserError(f"--server_gpus={gpus} cannot be shared out among ++server.replicas={replicas}")
+    try:
+        extra = shlex.split(server_args)
+    except ValueError as error:
+        raise UserError(f"--server_args={server_args!r}: {error}") from None
+    for flag in OWN_FLAGS[kind]:
+        if any(each == flag or each.startswith(f"{flag}=") for each in extra):
+            raise UserError(f"--server_args: {flag} is evalkit's own (--server_gpus, ++server.replicas)")
+    share = gpus // replicas
+    found = []
+    for number in range(replicas):
+        port = free_port()
+        command = _command(kind, program, model, port, share) + extra
+        found.append(Replica(command, _gpus_of(number, share, replicas, os.environ), port))
+    return found
+
+
+def _command(kind: str, program: Sequence[str], model: str, port: int, gpus: int) -> list[str]:
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    if kind == "vllm":
+        return [
+            *program,
+            "serve",
+            model,
+            *where,
+            *(["--tensor-parallel-size", str(gpus)] if gpus > 1 else []),
+        ]
+    return [*program, "--model-path", model, *where, *(["--tp-size", str(gpus)] if gpus > 1 else [])]
+
+
+def _gpus_of(number: int, share: int, replicas: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Which GPUs a replica sees; one replica sees what evalkit sees."""
+    if replicas == 1 or not share:
+        return {}
+    visible = [each for each in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
+    visible = visible or [str(each) for each in range(share * replicas)]
+    if len(visible) < share * replicas:
+        raise UserError(
+            f"--server_gpus={share * replicas}: CUDA_VISIBLE_DEVICES={','.join(visible)} has {len(visible)}"
+        )
+    return {"CUDA_VISIBLE_DEVICES": ",".join(visible[number * share : (number + 1) * share])}
+
+
+def executable(kind: str) -> list[str]:
+    """The program that starts a server of ``kind``; UserError with how to install it."""
+    from importlib.util import find_spec
+
+    if kind == "vllm":
+        if found := shutil.which("vllm"):
+            return [found]
+    elif find_spec("sglang") is not None:
+        import sys
+
+        return [sys.executable, "-m", "sglang.launch_server"]
+    raise UserError(
+        f"--server_type={kind}: {kind} is not installed here ({INSTALL[kind]}); "
+        "or give the --server_address of a server that runs"
+    )
+
+
+def check_model_folder(model: str) -> None:
+    """Raise UserError where ``model`` is a path that holds no model; a hub id is taken as it is."""
+    path = Path(model)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UserError(f"--model={model}: is no model folder: it has no config.json")
+    elif path.is_absolute() or model.startswith(("./", "../", "~")) or model.count("/") > 1:
+        raise UserError(f"--model={model}: there is no such folder")
+
+
+def _health(port: int):  # type: ignore[no-untyped-def]
+    return lambda: answers(f"http://127.0.0.1:{port}/health")

@@ -1,0 +1,1 @@
+"""Structured output: what constrains a reply, and how servers are told."""

@@ -1,0 +1,83 @@
+"""A constraint on replies, and the one place that knows how each server is told of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from evalkit.errors import UserError
+
+Kind = Literal["json_object", "json_schema", "choice", "regex", "grammar"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+FIRST_WITH_STRUCTURED_OUTPUTS = (0, 12)
+"""vLLM from here on takes ``structured_outputs`` and silently ignores the ``guided_…`` names before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What a reply must be.
+
+    ``value`` by kind: a JSON Schema (mapping), a list of strings (choice), a regular expression, a
+    grammar in GBNF; None for json_object.
+    """
+
+    kind: Kind
+    value: Any = None
+
+
+class NotOffered(UserError):
+    """A kind of constraint that a server has no parameter for."""
+
+
+def constraint_parameters(
+    constraint: Constraint, server_type: str, server_version: str | None = None
+) -> dict[str, Any]:
+    """The request fields that constrain a reply on a server of this type and version.
+
+    Raises NotOffered where the server has no such constraint.
+    """
+    if constraint.kind == "json_object":
+        return {"response_format": {"type": "json_object"}}
+    if constraint.kind == "json_schema":
+        schema = {"name": "reply", "schema": constraint.value, "strict": True}
+        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+    dialects = {"vllm": _vllm, "sglang": _sglang, "embedded": _llama}
+    if server_type not in dialects:
+        raise NotOffered(f"{server_type} servers take json_object and json_schema, not {constraint.kind}")
+    if server_type == "vllm":
+        return _vllm(constraint, server_version)
+    return dialects[server_type](constraint, None)
+
+
+def version_of(text: str | None) -> tuple[int, int] | None:
+    """Major and minor of a version, None where it has none."""
+    found = re.match(r"(\d+)\.(\d+)", text or "")
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _vllm(constraint: Constraint, server_version: str | None) -> dict[str, Any]:
+    version = version_of(server_version)
+    if version is not None and version < FIRST_WITH_STRUCTURED_OUTPUTS:
+        return {f"guided_{constraint.kind}": constraint.value}
+    return {"structured_outputs": {constraint.kind: constraint.value}}
+
+
+def _sglang(constraint: Constraint, _: str | None) -> dict[str, Any]:
+    if constraint.kind == "grammar":
+        return {"ebnf": constraint.value}
+    if constraint.kind == "regex":
+        return {"regex": constraint.value}
+    return {"regex": "|".join(f"(?:{re.escape(each)})" for each in constraint.value)}
+
+
+def _llama(constraint: Constraint, _: str | None) -> dict[str, Any]:
+    if constraint.kind == "grammar":
+        return {"grammar": constraint.value}
+    if constraint.kind == "choice":
+        # A JSON string is a GBNF literal: the same quotes and escapes.
+        literals = " | ".join(json.dumps(each) for each in constraint.value)
+        return {"grammar": f"root ::= {literals}"}
+    raise NotOffered("llama.cpp takes json_schema, choice and grammar, not regex")
