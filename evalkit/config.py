@@ -103,7 +103,10 @@ class ServerConfig:
     """Requests that the server works on side by side."""
     threads: int = 0
     """Threads of computation; 0: as many as there are cores."""
-    start_timeout: float = 120.0
+    start_timeout: float = 1200.0
+    """Seconds until a server that evalkit starts must answer; large models load for many minutes."""
+    replicas: int = 1
+    """vLLM and SGLang: servers side by side, which share the GPUs out among them."""
 
 
 @dataclass
