@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalkit.catalog import Catalog
-from evalkit.config import RunConfig, as_plain, compose, wrap_arguments
+from evalkit.config import as_plain, compose, wrap_arguments
 from evalkit.errors import Interrupted, RunError, UserError
 from evalkit.generation.request import shown_body
 from evalkit.generation.stage import Checked, Job, check_rows, first_request
@@ -29,10 +30,12 @@ from evalkit.prompt import load_prompt
 from evalkit.reports.summary import Table, collect, write_summary
 from evalkit.rows import Lock
 from evalkit.run_folder import RunFolder
-from evalkit.servers.endpoint import Endpoint, base_url, connect
+from evalkit.servers.endpoint import Endpoint
 from evalkit.servers.http import api_key, without_login
+from evalkit.servers.server import Server
 
-SERVER_TYPES = ("embedded", "vllm", "sglang", "openai")
+if TYPE_CHECKING:
+    from evalkit.servers.doctor import Finding
 
 Paths = Sequence["str | Path"]
 
@@ -116,6 +119,8 @@ def eval(
     model: str | None = None,
     server_type: str | None = None,
     server_address: str | None = None,
+    server_gpus: int = 0,
+    server_args: str = "",
     config_file: str | Path | None = None,
     extra_benchmarks: Paths = (),
     prompt_dirs: Paths = (),
@@ -127,7 +132,7 @@ def eval(
     again makes only what is missing. Raises UserError before anything is asked, RunError where a server
     or disk fails; rows that failed are in the result (``complete`` is False then).
     """
-    kind = _server_type(server_type, server_address)
+    server = Server.of(server_type, server_address, model, server_gpus, server_args)
     catalog = Catalog(list(map(Path, extra_benchmarks)), list(map(Path, prompt_dirs)))
     runs = [
         plan_benchmark(
@@ -139,7 +144,7 @@ def eval(
             config_file=Path(config_file) if config_file else None,
             data_dir=Path(data_dir) if data_dir else default_data_dir(),
             split=split,
-            takes_urls=kind != "embedded",
+            takes_urls=server.kind != "embedded",
         )
         for name, samples, repeated in parse_benchmarks(benchmarks)
     ]
@@ -147,12 +152,12 @@ def eval(
         run.check()
     folder = RunFolder(Path(output_dir))
     if dry_run:
-        shown = [_describe(run.job, run.checked, kind, server_address, model) for run in runs]
+        shown = [_describe(run.job, run.checked, server) for run in runs]
         return EvalResult(folder.path, dry_run="\n".join(shown))
     with (
         folder.locked(),
         folder.logging(),
-        _server(kind, server_address, model, runs[0].config, folder) as endpoint,
+        server.running(runs[0].config.server, folder.server_log) as endpoint,
     ):
         folder.write_record(
             {
@@ -184,13 +189,15 @@ def generate(
     model: str | None = None,
     server_type: str | None = None,
     server_address: str | None = None,
+    server_gpus: int = 0,
+    server_args: str = "",
     config_file: str | Path | None = None,
     num_samples: int = 1,
     prompt_dirs: Paths = (),
     dry_run: bool = False,
 ) -> EvalResult:
     """Ask a model for every row of a JSON Lines file with a prompt; writes ``output_dir/output.jsonl``."""
-    kind = _server_type(server_type, server_address)
+    server = Server.of(server_type, server_address, model, server_gpus, server_args)
     config = compose(ctx, config_file=config_file)
     prompt_name = prompt_config or config.prompt_config
     if prompt_name is None:
@@ -203,13 +210,17 @@ def generate(
         suffix=config.prompt_suffix,
     )
     rows_file = Path(input_file)
-    job = Job(rows_file.stem, rows_file, prompt, config, num_samples, takes_urls=kind != "embedded")
+    job = Job(rows_file.stem, rows_file, prompt, config, num_samples, takes_urls=server.kind != "embedded")
     checked = check_rows(job)
     folder = RunFolder(Path(output_dir))
     if dry_run:
-        return EvalResult(folder.path, dry_run=_describe(job, checked, kind, server_address, model))
+        return EvalResult(folder.path, dry_run=_describe(job, checked, server))
     output_file = folder.path / "output.jsonl"
-    with folder.locked(), folder.logging(), _server(kind, server_address, model, config, folder) as endpoint:
+    with (
+        folder.locked(),
+        folder.logging(),
+        server.running(config.server, folder.server_log) as endpoint,
+    ):
         folder.write_record(
             {
                 "server": {"model": endpoint.model, **endpoint.info},
@@ -229,7 +240,7 @@ def generate(
             endpoint.url,
             output_file,
             window=window,
-            api_key=api_key() if kind != "embedded" else None,
+            api_key=api_key() if server.kind != "embedded" else None,
         )
     write_metrics(folder.path / "timing.json", {"sessions": [timing(generated, window)]})
     if generated.stopped and generated.missing:
@@ -286,38 +297,51 @@ def summarize_results(output_dir: str | Path) -> EvalResult:
     return EvalResult(folder.path, tables, files=write_summary(folder, tables))
 
 
+@contextmanager
+def start_server(
+    ctx: Sequence[str] = (),
+    *,
+    model: str | None = None,
+    server_type: str | None = None,
+    server_gpus: int = 0,
+    server_args: str = "",
+    log_file: str | Path = "server.log",
+    config_file: str | Path | None = None,
+) -> Iterator[Endpoint]:
+    """A server while this is open: ``with start_server(...) as endpoint: endpoint.url``."""
+    config = compose(ctx, config_file=config_file)
+    server = Server.of(server_type, None, model, server_gpus, server_args)
+    with server.running(config.server, Path(log_file)) as endpoint:
+        yield endpoint
+
+
+def doctor(
+    ctx: Sequence[str] = (),
+    *,
+    model: str | None = None,
+    server_type: str | None = None,
+    server_address: str | None = None,
+    server_gpus: int = 0,
+    server_args: str = "",
+) -> Iterator[Finding]:
+    """Examine a server, one that runs or one that is started for it; each finding as it is made."""
+    import tempfile
+
+    from evalkit.servers.doctor import examine
+
+    config = compose(ctx)
+    server = Server.of(server_type, server_address, model, server_gpus, server_args)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        server.running(config.server, Path(folder) / "server.log") as endpoint,
+    ):
+        yield from examine(endpoint)
+
+
 def _single(found: list[tuple[str, int, bool]]) -> list[tuple[str, int, bool]]:
     if len(found) != 1:
         raise UserError("--benchmarks: name the one benchmark whose rules are to be used")
     return found
-
-
-def _server_type(server_type: str | None, server_address: str | None) -> str:
-    if server_type is None:
-        return "vllm" if server_address else "embedded"
-    if server_type not in SERVER_TYPES:
-        raise UserError(f"--server_type={server_type}: must be one of {', '.join(SERVER_TYPES)}")
-    if server_type == "embedded" and server_address:
-        raise UserError("--server_type=embedded starts its own server; leave out --server_address")
-    if server_type != "embedded":
-        if not server_address:
-            raise UserError(f"--server_type={server_type}: give the --server_address of a server that runs")
-        base_url(server_address)
-    return server_type
-
-
-@contextmanager
-def _server(
-    kind: str, address: str | None, model: str | None, config: RunConfig, folder: RunFolder
-) -> Iterator[Endpoint]:
-    if kind == "embedded":
-        from evalkit.servers.embedded import embedded_server
-
-        with embedded_server(model, config.server, folder.server_log) as endpoint:
-            yield endpoint
-    else:
-        assert address is not None
-        yield connect(address, model, kind)
 
 
 def _executed(run: BenchmarkRun, endpoint: Endpoint, folder: RunFolder, *, last: bool) -> dict[str, Any]:
@@ -335,19 +359,15 @@ def _interrupted(name: str, missing: int, wanted: int) -> Interrupted:
     )
 
 
-def _describe(job: Job, checked: Checked, kind: str, address: str | None, model: str | None) -> str:
+def _describe(job: Job, checked: Checked, server: Server) -> str:
     """What a dry run shows: how many requests, and the first as it would be sent."""
-    if kind == "embedded":
-        from evalkit.servers.embedded import describe
-
-        endpoint = describe(model, job.config.server)
-    else:
-        endpoint = Endpoint(base_url(address or ""), model or "(the server's only model)", kind)
+    endpoint = server.described(job.config.server)
     request = first_request(job, request_settings(job.config, endpoint, job.samples), checked)
     total = checked.generations(job.samples)
     skipped = f", {len(checked.skipped)} rows left out for their images" if checked.skipped else ""
+    command = f"would start: {shlex.join(endpoint.info['command'])}\n" if "command" in endpoint.info else ""
     return (
-        f"{job.name}: {checked.rows} rows checked{skipped}; {total} requests would be sent to "
+        f"{command}{job.name}: {checked.rows} rows checked{skipped}; {total} requests would be sent to "
         f"{without_login(endpoint.url)}, the first of them:\n{shown_body(request.body)}"
     )
 
@@ -355,10 +375,12 @@ def _describe(job: Job, checked: Checked, kind: str, address: str | None, model:
 __all__ = [
     "EvalResult",
     "Prepared",
+    "doctor",
     "eval",
     "generate",
     "prepare_data",
     "score",
+    "start_server",
     "summarize_results",
     "wrap_arguments",
 ]

@@ -58,6 +58,12 @@ ServerType = Annotated[
 ServerAddress = Annotated[
     str | None, typer.Option("--server_address", help="A server that runs already: http://HOST:PORT/v1.")
 ]
+ServerGpus = Annotated[
+    int, typer.Option("--server_gpus", min=0, help="GPUs for a vLLM or SGLang server that evalkit starts.")
+]
+ServerArgs = Annotated[
+    str, typer.Option("--server_args", help="More arguments for that server, as one string.")
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config_file", help="YAML with config keys.")]
 ExtraBenchmarks = Annotated[
     list[Path] | None,
@@ -124,6 +130,8 @@ def eval_command(
     model: Model = None,
     server_type: ServerType = None,
     server_address: ServerAddress = None,
+    server_gpus: ServerGpus = 0,
+    server_args: ServerArgs = "",
     max_samples: MaxSamples = None,
     protocol: Annotated[str | None, typer.Option("--protocol", help="strict or official scoring.")] = None,
     config_file: ConfigFile = None,
@@ -154,6 +162,8 @@ def eval_command(
         model=model,
         server_type=server_type,
         server_address=server_address,
+        server_gpus=server_gpus,
+        server_args=server_args,
         config_file=config_file,
         extra_benchmarks=extra_benchmarks or (),
         prompt_dirs=prompt_dir or (),
@@ -178,6 +188,8 @@ def generate_command(
     model: Model = None,
     server_type: ServerType = None,
     server_address: ServerAddress = None,
+    server_gpus: ServerGpus = 0,
+    server_args: ServerArgs = "",
     max_samples: MaxSamples = None,
     num_samples: Annotated[int, typer.Option("--num_samples", min=1, help="Samples of each row.")] = 1,
     config_file: ConfigFile = None,
@@ -197,6 +209,8 @@ def generate_command(
         model=model,
         server_type=server_type,
         server_address=server_address,
+        server_gpus=server_gpus,
+        server_args=server_args,
         config_file=config_file,
         num_samples=num_samples,
         prompt_dirs=prompt_dir or (),
@@ -272,6 +286,85 @@ def list_command(
     for name, description in found:
         if filter.casefold() in f"{name} {description}".casefold():
             print(f"{name:<{width}}  {description}".rstrip())
+
+
+@app.command(
+    "start_server",
+    context_settings=PASS_ON,
+    epilog="Example: [bold]evalkit start_server --server_type=vllm --model=Qwen/Qwen3-VL-4B-Instruct "
+    "--server_gpus=1[/bold]",
+)
+def start_server_command(
+    ctx: typer.Context,
+    model: Model = None,
+    server_type: ServerType = None,
+    server_gpus: ServerGpus = 0,
+    server_args: ServerArgs = "",
+    log_file: Annotated[Path, typer.Option("--log_file", help="What the server prints.")] = Path(
+        "server.log"
+    ),
+    config_file: ConfigFile = None,
+    debug: Debug = False,
+) -> None:
+    """Start a server in the foreground and print its address; Ctrl-C ends it."""
+    from evalkit import api
+
+    with api.start_server(
+        _overrides(ctx),
+        model=model,
+        server_type=server_type,
+        server_gpus=server_gpus,
+        server_args=server_args,
+        log_file=log_file,
+        config_file=config_file,
+    ) as endpoint:
+        print(f"{endpoint.model} at {','.join(endpoint.urls or (endpoint.url,))}", flush=True)
+        _wait_for_signal()
+
+
+@app.command(
+    "doctor",
+    context_settings=PASS_ON,
+    epilog="Example: [bold]evalkit doctor --server_address=http://127.0.0.1:8000/v1[/bold]; without an "
+    "address the embedded server is examined.",
+)
+def doctor_command(
+    ctx: typer.Context,
+    model: Model = None,
+    server_type: ServerType = None,
+    server_address: ServerAddress = None,
+    server_gpus: ServerGpus = 0,
+    server_args: ServerArgs = "",
+    debug: Debug = False,
+) -> None:
+    """Examine a server: model, images, usage, and whether each kind of constraint is really enforced."""
+    from evalkit import api
+
+    failed = 0
+    for finding in api.doctor(
+        _overrides(ctx),
+        model=model,
+        server_type=server_type,
+        server_address=server_address,
+        server_gpus=server_gpus,
+        server_args=server_args,
+    ):
+        failed += finding.verdict == "FAIL"
+        print(f"{finding.verdict:<5} {finding.what:<24} {finding.detail}", flush=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _wait_for_signal() -> None:
+    """Return when Ctrl-C or SIGTERM comes."""
+    import signal
+
+    caught = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, caught)
+    try:
+        signal.sigwait(caught)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, caught)
 
 
 def _show(result: Any) -> None:

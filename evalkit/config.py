@@ -240,17 +240,22 @@ def _hydra_compose(base: DictConfig, overrides: Sequence[str]) -> DictConfig:
     from hydra import compose as hydra_compose
     from hydra import initialize
     from hydra.core.config_store import ConfigStore
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
 
     quoted = [_quoted(each) for each in overrides]
     ConfigStore.instance().store("evalkit_run", base)
+    # A program that calls us may itself run under Hydra, which refuses to be initialised twice.
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
     try:
-        # No config folder: the whole config comes from the store. The context manager puts back whatever
-        # Hydra state a calling program has.
+        # No config folder: the whole config comes from the store.
         with initialize(config_path=None, version_base="1.3"):
             return hydra_compose("evalkit_run", overrides=quoted)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_composition_error(error, overrides, quoted)) from None
+    finally:
+        GlobalHydra.instance().hydra = outer
 
 
 def _composition_error(error: Exception, overrides: Sequence[str], quoted: Sequence[str]) -> str:

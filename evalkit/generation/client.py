@@ -244,7 +244,7 @@ def parse_answer(raw: bytes, latency: float) -> Reply | Fault:
         answer = orjson.loads(raw)
         choice = answer["choices"][0]
         message = choice["message"]
-        usage = answer.get("usage") or {}
+        usage = answer.get("usage")
         text = message.get("content")
         finish = choice.get("finish_reason")
         refusal = message.get("refusal")
@@ -258,11 +258,17 @@ def parse_answer(raw: bytes, latency: float) -> Reply | Fault:
     refused = bool(refusal) or finish == "content_filter"
     return Reply(
         "refused" if refused else "truncated" if finish == "length" else "ok",
-        text=text if text else (refusal or ""),
-        reasoning=reasoning,
-        finish_reason=finish,
-        prompt_tokens=usage.get("prompt_tokens"),
-        generated_tokens=usage.get("completion_tokens"),
+        text=text or (refusal if isinstance(refusal, str) else ""),
+        reasoning=reasoning if isinstance(reasoning, str) else None,
+        finish_reason=finish if isinstance(finish, str) else None,
+        prompt_tokens=_tokens(usage, "prompt_tokens"),
+        generated_tokens=_tokens(usage, "completion_tokens"),
         latency=latency,
         reason="refused" if refused else None,
     )
+
+
+def _tokens(usage: Any, name: str) -> int | None:
+    """A count of tokens, where the server tells one; an answer is not refused for lack of it."""
+    count = usage.get(name) if isinstance(usage, dict) else None
+    return count if isinstance(count, int) else None

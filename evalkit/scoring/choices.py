@@ -77,7 +77,7 @@ def parse_choice(reply: str, options: Sequence[str] | None = None, letters: str 
       "Answer: B. Paris" is.
     """
     choices = _Choices.of(options, letters)
-    text, cut_off = _after_reasoning(_plain(reply))
+    text, cut_off = after_reasoning(_plain(reply))
     if not text:
         return Parsed(None, UNFINISHED_REASONING if cut_off else EMPTY)
     return _declared(text, choices) or _whole_reply(text, choices) or Parsed(None, NO_ANSWER)
@@ -167,7 +167,7 @@ def _key(text: str) -> str:
     return _LOOSE_SPACE.sub("", " ".join(text.split()))
 
 
-def _after_reasoning(text: str) -> tuple[str, bool]:
+def after_reasoning(text: str) -> tuple[str, bool]:
     """What stands outside the reasoning block, and whether that block was cut off before its end."""
     closed = [tag.end() for tag in _THINK.finditer(text) if tag[1]]
     start = closed[-1] if closed else 0
@@ -177,7 +177,7 @@ def _after_reasoning(text: str) -> tuple[str, bool]:
 
 def _requested_form(reply: str) -> str | None:
     """The letter of a reply that is only a letter, or whose last line is only ``Answer: X``."""
-    text, _ = _after_reasoning(_plain(reply))
+    text, _ = after_reasoning(_plain(reply))
     bare = _ONLY_LETTER.fullmatch(text) or _ANSWER_LINE.fullmatch(text.rpartition("\n")[2])
     return bare[1].upper() if bare else None
 

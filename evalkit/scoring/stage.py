@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import orjson
 
 from evalkit.benchmark import Benchmark
-from evalkit.errors import UserError
+from evalkit.errors import RunError, UserError
 from evalkit.scoring.result import Score, Scorer
 
 
@@ -54,7 +55,10 @@ def score_line(line: Mapping[str, Any], rules: Rules, text_key: str) -> dict[str
     elif state == "refused" or (state == "truncated" and rules.protocol == "strict"):
         score = Score.miss(reason or state)
     else:
-        score = rules.scorer.score(line, text)
+        try:
+            score = rules.scorer.score(line, text)
+        except KeyError as error:
+            raise UserError(f"row {line.get('id')!r}: has no field {error}, which its scorer needs") from None
         if not score.valid and state == "ok":
             state = "invalid"
     result: dict[str, Any] = {
@@ -152,11 +156,17 @@ class StoredGenerations:
 
 
 def write_scores(path: Path, scores: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Write scores as they pass; the file is moved into place when all have passed."""
+    """Write scores as they pass; the file is moved into place when all have passed, else nothing is left."""
     temporary = path.with_name(f".{path.name}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary.open("wb", buffering=1 << 18) as stream:
-        for score in scores:
-            stream.write(orjson.dumps(score, option=orjson.OPT_APPEND_NEWLINE))
-            yield score
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb", buffering=1 << 18) as stream:
+            for score in scores:
+                stream.write(orjson.dumps(score, option=orjson.OPT_APPEND_NEWLINE))
+                yield score
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from evalkit.config import ServerConfig
 from evalkit.errors import UserError
 from evalkit.images import squared
 from evalkit.servers.endpoint import Endpoint
-from evalkit.servers.launch import answers, free_port, launched
+from evalkit.servers.launch import Launch, answers, free_port, launched
 
 NANO = "nano"
 NANO_FOLDER = Path(__file__).parent / "nano"
@@ -38,13 +38,9 @@ def embedded_server(model: str | None, config: ServerConfig, log_file: Path) -> 
     command += ["--mmproj", str(mmproj)] if mmproj else []
     command += ["--port", str(port), "--slots", str(config.slots)]
     command += ["--context", str(config.context), "--threads", str(threads)]
-    with launched(
-        "the embedded server",
-        command,
-        ready=lambda: answers(f"http://127.0.0.1:{port}/health"),
-        limit=config.start_timeout,
-        log_file=log_file,
-    ):
+    health = f"http://127.0.0.1:{port}/health"
+    launch = Launch("the embedded server", command, lambda: answers(health), log_file)
+    with launched([launch], config.start_timeout):
         yield _endpoint(f"http://127.0.0.1:{port}/v1", weights, mmproj, config)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from evalkit.errors import RunError, UserError
 from evalkit.images import EncodedImage
 from evalkit.servers.http import API_KEY_VARIABLES, fetch, without_login
+
+LOG = logging.getLogger(__name__)
 
 HEALTH_SECONDS = 15.0
 ASK_SECONDS = 120.0
@@ -19,6 +22,8 @@ ASK_SECONDS = 120.0
 class Endpoint:
     """Where requests go. ``url`` ends in ``/v1``; ``revision`` names the weights where it is known.
 
+    ``urls`` are all addresses among which requests are balanced, where there are several.
+
     ``transform`` (known as ``transform_name``) makes an image one that the model takes; ``window`` is a
     ceiling for requests in flight; ``info`` is for ``run.yaml``.
     """
@@ -27,6 +32,7 @@ class Endpoint:
     model: str
     server_type: str
     revision: str = ""
+    urls: tuple[str, ...] = ()
     transform: Callable[[EncodedImage], EncodedImage] | None = None
     transform_name: str = ""
     window: int | None = None
@@ -46,10 +52,34 @@ def base_url(address: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, path or "/v1", "", ""))
 
 
-def connect(address: str, model: str | None, server_type: str) -> Endpoint:
-    """Find out what a running server serves. Raises RunError where it is not there, UserError where it
-    does not serve ``model``."""
-    url = base_url(address)
+def connect(addresses: str, model: str | None, server_type: str) -> Endpoint:
+    """Find out what running servers serve; ``addresses`` are URLs with commas between.
+
+    One that does not answer is left to the run, as long as another does. Raises RunError where none is
+    there, UserError where one does not serve ``model``.
+    """
+    urls = tuple(base_url(each.strip()) for each in addresses.split(",") if each.strip())
+    if not urls:
+        raise UserError(f"--server_address={addresses}: must be a URL such as http://127.0.0.1:8000/v1")
+    found: list[Endpoint] = []
+    problems: list[RunError] = []
+    for url in urls:
+        try:
+            found.append(_connect(url, model, server_type))
+        except RunError as error:
+            problems.append(error)
+    if not found:
+        raise problems[0]
+    for problem in problems:
+        LOG.warning("%s", problem)
+    if len({each.model for each in found}) > 1:
+        raise UserError(f"--model is needed: the servers serve {', '.join(each.model for each in found)}")
+    first = found[0]
+    shown = ",".join(map(without_login, urls))
+    return replace(first, url=urls[0], urls=urls, info={**first.info, "address": shown})
+
+
+def _connect(url: str, model: str | None, server_type: str) -> Endpoint:
     shown = without_login(url)
     served = _get(f"{url}/models", shown)
     try:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from evalkit.errors import RunError
@@ -50,90 +50,103 @@ def answers(url: str) -> bool:
         return False
 
 
-@contextmanager
-def launched(
-    name: str,
-    command: Sequence[str],
-    *,
-    ready: Callable[[], bool],
-    limit: float,
-    log_file: Path,
-    environment: Mapping[str, str] | None = None,
-) -> Iterator[None]:
-    """Run a server while this is open: yields when ``ready`` says so, ends all its processes afterwards.
+@dataclass(frozen=True)
+class Launch:
+    """One server to be started: ``ready`` says whether it answers."""
 
-    ``limit`` is in seconds. Raises ServerFailed, with the line of the log that tells the cause, where the
-    server ends or is not ready by then. What it prints is appended to ``log_file``.
+    name: str
+    command: Sequence[str]
+    ready: Callable[[], bool]
+    log_file: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def launched(launches: Sequence[Launch], limit: float) -> Iterator[None]:
+    """Run servers while this is open: yields when all are ready, ends all their processes afterwards.
+
+    ``limit`` is in seconds. Raises ServerFailed, with the line of the log that tells the cause, where one
+    ends or is not ready by then. What they print is appended to their log files.
     """
-    log_file.parent.mkdir(parents=True, exist_ok=True)
-    with log_file.open("ab") as log:
-        log.write(f"\n--- {' '.join(command)}\n".encode())
-        log.flush()
-        before = log.tell()
-        process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "evalkit.servers.supervisor", *command],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, **(environment or {})},
-            # A session of its own: Ctrl-C is for evalkit, which lets requests in flight finish first.
-            start_new_session=True,
-        )
+    running: list[_Running] = []
     try:
-        _wait(name, process, ready, limit, log_file, before)
+        running += (_Running(each) for each in launches)
+        deadline = time.monotonic() + limit
+        for each in running:
+            each.wait(deadline, limit)
         yield
     finally:
-        _end(process)
+        for each in running:
+            each.close()
+        for each in running:
+            each.end()
 
 
-def _wait(
-    name: str,
-    process: subprocess.Popen[bytes],
-    ready: Callable[[], bool],
-    limit: float,
-    log_file: Path,
-    before: int,
-) -> None:
-    started = last_told = time.monotonic()
-    while not ready():
-        now = time.monotonic()
-        if process.poll() is not None:
-            raise ServerFailed(f"{name} ended before it was ready: {_cause(log_file, before)}")
-        if now - started > limit:
-            raise ServerFailed(
-                f"{name} is not ready after {limit:g} s (++server.start_timeout): {_cause(log_file, before)}"
+class _Running:
+    """A started server process, under its supervisor."""
+
+    def __init__(self, launch: Launch) -> None:
+        self.launch = launch
+        self._started = time.monotonic()
+        launch.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with launch.log_file.open("ab") as log:
+            log.write(f"\n--- {' '.join(launch.command)}\n".encode())
+            log.flush()
+            self._log_start = log.tell()
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "evalkit.servers.supervisor", *launch.command],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **launch.environment},
+                # A session of its own: Ctrl-C is for evalkit, which lets requests in flight finish first.
+                start_new_session=True,
             )
-        if now - last_told > HEARTBEAT_SECONDS:
-            last_told = now
-            lines = _lines(log_file, before)
-            LOG.warning("%s: starting, %.0f s: %s", name, now - started, lines[-1] if lines else "no log yet")
-        time.sleep(POLL_SECONDS)
-    LOG.info("%s: ready after %.1f s", name, time.monotonic() - started)
 
+    def wait(self, deadline: float, limit: float) -> None:
+        """Wait until the server answers, with a heartbeat."""
+        name, last_told = self.launch.name, time.monotonic()
+        while not self.launch.ready():
+            now = time.monotonic()
+            if self._process.poll() is not None:
+                raise ServerFailed(f"{name} ended before it was ready: {self._cause()}")
+            if now > deadline:
+                raise ServerFailed(
+                    f"{name} is not ready after {limit:g} s (++server.start_timeout): {self._cause()}"
+                )
+            if now - last_told > HEARTBEAT_SECONDS:
+                last_told = now
+                lines = self._lines()
+                said = lines[-1][:160] if lines else "no log yet"
+                LOG.warning("%s: starting, %.0f s: %s", name, now - self._started, said)
+            time.sleep(POLL_SECONDS)
+        LOG.info("%s: ready after %.1f s", name, time.monotonic() - self._started)
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin is not None
-    with suppress(OSError):
-        process.stdin.close()
-    try:
-        process.wait(GRACE_SECONDS + 5)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    def close(self) -> None:
+        """Tell the supervisor that it is over."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
 
+    def end(self) -> None:
+        """Wait until all processes are gone."""
+        try:
+            self._process.wait(GRACE_SECONDS + 5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
-def _lines(log_file: Path, before: int) -> list[str]:
-    with log_file.open("rb") as stream:
-        stream.seek(before)
-        text = stream.read().decode("utf-8", "replace")
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    def _lines(self) -> list[str]:
+        with self.launch.log_file.open("rb") as stream:
+            stream.seek(self._log_start)
+            text = stream.read().decode("utf-8", "replace")
+        return [line.strip() for line in text.splitlines() if line.strip()]
 
-
-def _cause(log_file: Path, before: int) -> str:
-    """The log's line that tells most, and its end."""
-    lines = _lines(log_file, before)
-    telling = [line for line in lines if _CAUSE.search(line)]
-    # The first error is nearer to the cause; the last is often the wrapper's.
-    head = telling[0][:400] if telling else "the log does not say why"
-    tail = "\n".join(f"  {line[:200]}" for line in lines[-LOG_TAIL:]) or "  (nothing)"
-    return f"{head}\nThe end of {log_file}:\n{tail}"
+    def _cause(self) -> str:
+        """The log's line that tells most, and its end."""
+        lines = self._lines()
+        telling = [line for line in lines if _CAUSE.search(line)]
+        # The first error is nearer to the cause; the last is often the wrapper's.
+        head = telling[0][:400] if telling else "the log does not say why"
+        tail = "\n".join(f"  {line[:200]}" for line in lines[-LOG_TAIL:]) or "  (nothing)"
+        return f"{head}\nThe end of {self.launch.log_file}:\n{tail}"

@@ -6,14 +6,15 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from evalkit.config import ServerConfig
 from evalkit.errors import UserError
 from evalkit.servers.endpoint import Endpoint, connect
-from evalkit.servers.launch import answers, free_port, launched
+from evalkit.servers.launch import Launch, answers, free_port, launched
 
 INSTALL = {"vllm": "pip install 'evalkit[vllm]'", "sglang": "pip install 'sglang[all]'"}
 OWN_FLAGS = {
@@ -45,20 +46,13 @@ def self_hosted(
         raise UserError(f"--server_type={kind}: --model is needed: a hub id or a model folder")
     check_model_folder(model)
     replicas = plan(kind, model, gpus, server_args, config.replicas, executable(kind))
-    with ExitStack() as stack:
-        for number, replica in enumerate(replicas):
-            name = kind if len(replicas) == 1 else f"{kind} {number + 1}"
-            own_log = log_file if number == 0 else log_file.with_stem(f"{log_file.stem}-{number + 1}")
-            stack.enter_context(
-                launched(
-                    name,
-                    replica.command,
-                    ready=_health(replica.port),
-                    limit=config.start_timeout,
-                    log_file=own_log,
-                    environment=replica.environment,
-                )
-            )
+    launches = []
+    for number, replica in enumerate(replicas):
+        name = kind if len(replicas) == 1 else f"{kind} {number + 1}"
+        own_log = log_file if number == 0 else log_file.with_stem(f"{log_file.stem}-{number + 1}")
+        health = f"http://127.0.0.1:{replica.port}/health"
+        launches.append(Launch(name, replica.command, partial(answers, health), own_log, replica.environment))
+    with launched(launches, config.start_timeout):
         addresses = ",".join(f"http://127.0.0.1:{each.port}/v1" for each in replicas)
         yield connect(addresses, model, kind)
 
@@ -136,7 +130,3 @@ def check_model_folder(model: str) -> None:
             raise UserError(f"--model={model}: is no model folder: it has no config.json")
     elif path.is_absolute() or model.startswith(("./", "../", "~")) or model.count("/") > 1:
         raise UserError(f"--model={model}: there is no such folder")
-
-
-def _health(port: int):  # type: ignore[no-untyped-def]
-    return lambda: answers(f"http://127.0.0.1:{port}/health")
