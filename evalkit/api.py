@@ -237,12 +237,13 @@ def generate(
             job,
             checked,
             request_settings(config, endpoint, num_samples),
-            endpoint.url,
+            endpoint.urls or endpoint.url,
             output_file,
             window=window,
+            adapt=endpoint.window is None,
             api_key=api_key() if server.kind != "embedded" else None,
         )
-    write_metrics(folder.path / "timing.json", {"sessions": [timing(generated, window)]})
+    write_metrics(folder.path / "timing.json", {"sessions": [timing(generated)]})
     if generated.stopped and generated.missing:
         raise _interrupted(job.name, generated.missing, len(generated.offsets))
     failed = sum(generated.failures.values())

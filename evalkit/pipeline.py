@@ -177,13 +177,14 @@ def execute(run: BenchmarkRun, endpoint: Endpoint, folder: RunFolder) -> dict[st
         run.job,
         run.checked,
         run.settings(endpoint),
-        endpoint.url,
+        endpoint.urls or endpoint.url,
         folder.output_file(run.name),
         window=window,
+        adapt=endpoint.window is None,
         api_key=api_key() if endpoint.server_type != "embedded" else None,
     )
     run.stopped = generated.stopped
-    folder.add_timing(run.name, timing(generated, window))
+    folder.add_timing(run.name, timing(generated))
     LOG.info(
         "%s: %d asked, %d were there already, %d stale lines left out, %d retries",
         *(run.name, generated.asked, generated.reused, generated.stale, generated.retries),
@@ -233,7 +234,7 @@ def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
     replace_file(path, orjson.dumps(metrics, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
-def timing(generated: Generated, window: int) -> dict[str, Any]:
+def timing(generated: Generated) -> dict[str, Any]:
     """How fast a session was: seconds, requests and tokens a second, latencies."""
     seconds = max(generated.seconds, 1e-9)
     return {
@@ -242,7 +243,7 @@ def timing(generated: Generated, window: int) -> dict[str, Any]:
         "reused": generated.reused,
         "stale_lines": generated.stale,
         "retries": generated.retries,
-        "window": window,
+        "window": generated.window,
         "requests_per_second": round(generated.asked / seconds, 2),
         "generated_tokens_per_second": round(generated.tokens / seconds, 2),
         "latency_seconds": dict(_quantiles(generated.latencies)),

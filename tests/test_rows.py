@@ -26,7 +26,7 @@ def refusal(path: Path, limit: int | None = None) -> str:
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text() | st.floats(-1e9, 1e9),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=5,
+    max_leaves=3,
 )
 
 

@@ -1,15 +1,14 @@
-"""The client of an OpenAI-compatible chat server: one request, its retries, and what errors mean."""
+"""The client of an OpenAI-compatible chat server: one request, its retries, several servers."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 import orjson
@@ -18,21 +17,10 @@ from aiohttp.abc import AbstractStreamWriter
 
 from evalkit.config import RetryConfig
 from evalkit.errors import RunError
+from evalkit.generation.faults import Fault, classify
 from evalkit.generation.reply import Reply, State
 
-Worth = Literal["retry", "permanent", "fatal"]
-
-_TOO_LONG = re.compile(
-    r"maximum context length|context_length_exceeded|exceed_context_size|longer than the maximum"
-    r"|exceeds? the available context|prompt is too long|maximum model length"
-    # vLLM since 0.16, and together with OpenAI's own words.
-    r"|context length is only|longer than the model's context|exceeds the context window",
-    re.IGNORECASE,
-)
-_ANSWER_TOO_LONG = re.compile(
-    r"max_(?:completion_)?tokens'? is too large|cannot be greater than max_model_len", re.IGNORECASE
-)
-_BAD_MEDIA = re.compile(r"(?:image|media|multimodal|base64|aspect ratio|local-media-path)", re.IGNORECASE)
+LOG = logging.getLogger(__name__)
 
 
 class LostServer(RunError):
@@ -41,67 +29,6 @@ class LostServer(RunError):
 
 class FatalAnswer(RunError):
     """An answer that every other request would get too: wrong key, unknown model."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What went wrong with one attempt, and whether another one is worth it."""
-
-    worth: Worth
-    reason: str
-    message: str
-    retry_after: float | None = None
-
-
-def classify(status: int, body: str, retry_after: str | None = None) -> Fault:
-    """What an HTTP error of a model server means.
-
-    400 and its kin repeat themselves and are never asked again; among them a prompt over the model's
-    length and an image that the server cannot read are told apart, since they are counted differently.
-    An answer that was allowed to be longer than the model is the setting's fault, not the prompt's. 401, 403
-    and 404 would come for every row. 429 and 5xx are worth a retry, but for a 500 of the model server's own
-    that names the media (vLLM answers so where an image URL cannot be reached).
-    """
-    message = _error_message(body)
-    told = f"HTTP {status}: {message}"
-    if status in (401, 403, 404):
-        return Fault("fatal", "refused_by_server", told)
-    if status in (408, 429):
-        return Fault("retry", "overloaded", told, _seconds(retry_after))
-    if status == 413:
-        return Fault("permanent", "bad_image", told)
-    if status >= 500:
-        # A proxy's error page is full of images and media queries that say nothing about the row's.
-        if status == 500 and body.lstrip().startswith("{") and _BAD_MEDIA.search(message):
-            return Fault("permanent", "bad_image", told)
-        return Fault("retry", "server_error", told, _seconds(retry_after))
-    if _ANSWER_TOO_LONG.search(body):
-        return Fault("permanent", "bad_request", told)
-    if _TOO_LONG.search(body):
-        return Fault("permanent", "prompt_too_long", told)
-    if _BAD_MEDIA.search(message):
-        return Fault("permanent", "bad_image", told)
-    return Fault("permanent", "bad_request", told)
-
-
-def _error_message(body: str) -> str:
-    """The message of an error body; servers write ``{"error": {"message"}}``, ``{"error": "…"}`` or text."""
-    try:
-        found: Any = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        found = body
-    for key in ("error", "message", "detail"):
-        if isinstance(found, dict) and key in found:
-            found = found[key]
-    text = found if isinstance(found, str) else orjson.dumps(found).decode()
-    return " ".join(text.split())[:500] or "(no message)"
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    try:
-        return max(0.0, float(retry_after)) if retry_after else None
-    except ValueError:
-        return None  # an HTTP date; our own back-off is as good
 
 
 class SplicedBody(payload.Payload):
@@ -132,21 +59,44 @@ class SplicedBody(payload.Payload):
             await writer.write(b"".join(small))
 
 
-class ChatClient:
-    """Sends bodies to a server's chat completions and turns what comes back into replies.
+class _Address:
+    """One of the servers, and how it does."""
 
-    It retries what is worth it, with jittered exponential back-off, heeding Retry-After. Raises
-    FatalAnswer and LostServer, which end the run; everything else becomes a Reply.
+    __slots__ = ("busy", "down_until", "pause", "url")
+
+    def __init__(self, base_url: str, pause: float) -> None:
+        self.url = f"{base_url}/chat/completions"
+        self.busy = 0
+        self.down_until = 0.0
+        self.pause = pause
+
+
+class ChatClient:
+    """Sends bodies to servers' chat completions and turns what comes back into replies.
+
+    Of several servers the least busy is asked. One that cannot be reached is taken out and tried again
+    later, and its requests go elsewhere. What is worth a retry gets one, with jittered exponential
+    back-off, heeding Retry-After. Raises FatalAnswer and LostServer, which end the run; everything else
+    becomes a Reply. ``on_overload`` is called when a server says that it is too much.
     """
 
-    def __init__(self, base_url: str, retry: RetryConfig, timeout: float, api_key: str | None = None) -> None:
-        """``base_url`` ends in ``/v1``; ``timeout`` is seconds for one attempt."""
-        self._url = f"{base_url}/chat/completions"
+    def __init__(
+        self,
+        base_urls: str | Sequence[str],
+        retry: RetryConfig,
+        timeout: float,
+        api_key: str | None = None,
+        on_overload: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``base_urls`` end in ``/v1``; ``timeout`` is seconds for one attempt."""
+        urls = [base_urls] if isinstance(base_urls, str) else base_urls
+        self._addresses = [_Address(url, retry.first_wait) for url in urls]
         self._retry = retry
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=30)
         self._key = api_key
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._unreachable_since: float | None = None
+        self._on_overload = on_overload
         self.retries = 0
 
     async def __aenter__(self) -> ChatClient:
@@ -174,7 +124,12 @@ class ChatClient:
         attempts = 0
         while True:
             started = time.monotonic()
-            outcome = await self._attempt(body)
+            address = self._least_busy()
+            address.busy += 1
+            try:
+                outcome = await self._attempt(address, body)
+            finally:
+                address.busy -= 1
             if isinstance(outcome, Reply):
                 return outcome
             if outcome.worth == "fatal":
@@ -183,6 +138,10 @@ class ChatClient:
             if outcome.worth == "permanent" or attempts >= self._retry.attempts:
                 return _failed(outcome, time.monotonic() - started)
             self.retries += 1
+            if outcome.reason in ("overloaded", "timeout"):
+                self._on_overload()
+            if outcome.reason in ("unreachable", "connection_lost") and self._take_out(address, outcome):
+                continue
             pause = random.uniform(0.5, 1.0) * wait
             if outcome.reason == "unreachable":
                 # A long pause must not hide that the server is lost by then.
@@ -190,8 +149,25 @@ class ChatClient:
             await asyncio.sleep(max(pause, min(outcome.retry_after or 0.0, self._retry.longest_wait)))
             wait = min(2 * wait, self._retry.longest_wait)
 
+    def _least_busy(self) -> _Address:
+        """The least busy server that is not taken out; where all are, the one that is due first."""
+        if len(self._addresses) == 1:
+            return self._addresses[0]
+        now = time.monotonic()
+        up = [each for each in self._addresses if each.down_until <= now]
+        return min(up, key=lambda each: each.busy) if up else min(self._addresses, key=lambda e: e.down_until)
+
+    def _take_out(self, address: _Address, fault: Fault) -> bool:
+        """Ask this server no more for a while; says whether another one can be asked at once."""
+        now = time.monotonic()
+        if len(self._addresses) > 1 and address.down_until <= now:
+            LOG.warning("%s is taken out for %.1f s: %s", address.url, address.pause, fault.message)
+            address.down_until = now + address.pause
+            address.pause = min(2 * address.pause, self._retry.longest_wait)
+        return any(each.down_until <= now for each in self._addresses if each is not address)
+
     def _seconds_until_lost(self, fault: Fault) -> float:
-        """How long the server may still stay out of reach. Raises LostServer where it did for too long.
+        """How long the servers may still stay out of reach. Raises LostServer where they did for too long.
 
         Only the time without a connection counts: answers may take longer than that by themselves.
         """
@@ -206,10 +182,12 @@ class ChatClient:
             )
         return self._retry.lost_server - silent
 
-    async def _attempt(self, body: Sequence[bytes]) -> Reply | Fault:
+    async def _attempt(self, address: _Address, body: Sequence[bytes]) -> Reply | Fault:
         started = time.monotonic()
         try:
-            async with self._session.post(self._url, data=SplicedBody(body), allow_redirects=False) as answer:
+            async with self._session.post(
+                address.url, data=SplicedBody(body), allow_redirects=False
+            ) as answer:
                 raw = await answer.read()
                 status = answer.status
                 retry_after = answer.headers.get("Retry-After")
@@ -222,6 +200,7 @@ class ChatClient:
         except (aiohttp.ClientError, OSError) as error:
             return Fault("retry", "connection_lost", f"{type(error).__name__}: {error}")
         self._unreachable_since = None
+        address.down_until, address.pause = 0.0, self._retry.first_wait
         if status != 200:
             return classify(status, self._without_key(raw.decode("utf-8", "replace")), retry_after)
         return parse_answer(raw, time.monotonic() - started)

@@ -16,6 +16,7 @@ from evalkit.generation.client import ChatClient, FatalAnswer
 from evalkit.generation.log import OutputLog
 from evalkit.generation.reply import Reply
 from evalkit.generation.request import Request
+from evalkit.generation.window import AdaptiveWindow
 
 T = TypeVar("T")
 
@@ -45,11 +46,11 @@ async def run_window(
     client: ChatClient,
     log: OutputLog,
     *,
-    window: int,
+    window: AdaptiveWindow,
     record: Callable[[Request, Reply], None],
     stop: Stop,
 ) -> None:
-    """Ask for every request with at most ``window`` in flight; ``record`` is given each reply in the loop.
+    """Ask for every request within ``window``; ``record`` is given each reply in the loop.
 
     Requests are prepared on a thread, a few ahead, so that reading images never holds up the answers.
     Returns when all are answered, or when ``stop`` was pressed and what was in flight is finished.
@@ -66,7 +67,7 @@ async def run_window(
                     await queue.put(request)
                 if len(batch) < BATCH:
                     break
-        for _ in range(window):
+        for _ in workers:
             if stop.presses:
                 # Workers leave by themselves then, and nobody would make room.
                 break
@@ -78,11 +79,16 @@ async def run_window(
         me = asyncio.current_task()
         while not stop.presses:
             idle.add(me)
-            request = await queue.get()
-            idle.discard(me)
-            if request is None:
-                break
-            reply = await client.complete(request.body)
+            # The place first: a request that waits for one would hold its images meanwhile.
+            await window.enter()
+            try:
+                request = await queue.get()
+                idle.discard(me)
+                if request is None:
+                    break
+                reply = await client.complete(request.body)
+            finally:
+                window.leave()
             state.note(reply)
             record(request, reply)
 
@@ -91,7 +97,7 @@ async def run_window(
             await asyncio.sleep(1.0)
             await asyncio.to_thread(log.sync)
 
-    workers = [asyncio.create_task(work()) for _ in range(window)]
+    workers = [asyncio.create_task(work()) for _ in range(window.ceiling)]
     producer = asyncio.create_task(produce())
     syncer = asyncio.create_task(sync())
 

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from evalkit.generation.engine import Stop, run_async, run_window, stop_on_signa
 from evalkit.generation.log import OutputLog
 from evalkit.generation.reply import LINE_FIELDS, Reply, encode_line, short_key
 from evalkit.generation.request import Request, RequestBuilder, Settings
+from evalkit.generation.window import AdaptiveWindow
 from evalkit.images import BadImage, ImageSource, check, folder_of
 from evalkit.progress import Progress
 from evalkit.prompt import Prompt
@@ -67,6 +68,7 @@ class Generated:
     reused: int = 0
     stale: int = 0
     retries: int = 0
+    window: int = 0
     seconds: float = 0.0
     tokens: int = 0
     latencies: array[float] = field(default_factory=lambda: array("f"))
@@ -141,14 +143,17 @@ def generate(
     job: Job,
     checked: Checked,
     settings: Settings,
-    base_url: str,
+    base_urls: str | Sequence[str],
     output_file: Path,
     *,
     window: int,
+    adapt: bool = True,
     api_key: str | None = None,
 ) -> Generated:
     """Make every generation that ``output_file`` does not hold yet.
 
+    At most ``window`` requests are in flight; with ``adapt`` it is the ceiling of a window that finds its
+    own width.
     Raises FatalAnswer or LostServer where the server ends the run; what came back is in the file then.
     """
     with OutputLog(output_file) as log:
@@ -156,7 +161,7 @@ def generate(
             LOG.warning(
                 "%s: the last line was torn (%d bytes) and is asked again", output_file, log.torn_bytes
             )
-        return _Stage(job, checked, settings, log).run(base_url, window, api_key)
+        return _Stage(job, checked, settings, log).run(base_urls, window, adapt, api_key)
 
 
 class _Stage:
@@ -180,25 +185,29 @@ class _Stage:
         total = checked.generations(job.samples)
         self.result = Generated(array("q", [MISSING]) * total, checked.skipped)
 
-    def run(self, base_url: str, window: int, api_key: str | None) -> Generated:
+    def run(
+        self, base_urls: str | Sequence[str], ceiling: int, adapt: bool, api_key: str | None
+    ) -> Generated:
         config = self.job.config
-        client = ChatClient(base_url, config.retry, config.inference.timeout, api_key)
+        window = AdaptiveWindow(max(1, min(ceiling, len(self.result.offsets))), fixed=not adapt)
+        client = ChatClient(base_urls, config.retry, config.inference.timeout, api_key, window.overloaded)
         stop = self.stop
         stop.on_press.append(self._on_press)
         # Counting what is there first would read every image twice: the bar grows as it is found.
         with Progress(self.job.name, len(self.result.offsets), 0) as progress:
             self.progress = progress
             try:
-                run_async(self._run(client, min(window, len(self.result.offsets)), stop), self._interrupted)
+                run_async(self._run(client, window, stop), self._interrupted)
             finally:
                 self.result.seconds, self.result.tokens = progress.seconds, progress.tokens
                 self.result.retries = client.retries
+                self.result.window = window.limit
                 self.result.stopped = stop.presses > 0
         if not self.result.stopped:
             self.result.stale = len(self.stored) - self.result.reused
         return self.result
 
-    async def _run(self, client: ChatClient, window: int, stop: Stop) -> None:
+    async def _run(self, client: ChatClient, window: AdaptiveWindow, stop: Stop) -> None:
         self._loop = asyncio.get_running_loop()
         with stop_on_signals(stop):
             async with client:

@@ -217,7 +217,7 @@ def test_a_wrong_key_is_found_before_the_first_request(
 def test_a_model_that_is_not_served_is_found_before_the_first_request(
     benchmark: Path, server: FaultServer, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="--model=other: .* serves stand-in"):
+    with pytest.raises(UserError, match=r"--model=other: .* serves stand-in"):
         evaluate(benchmark, server, tmp_path / "out", model="other")
     assert server.requests == []
 
