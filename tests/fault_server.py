@@ -270,9 +270,10 @@ class FaultServer:
     """The server, in a thread of its own while it is started.
 
     ``requests`` holds every chat request that came whole, ``most_in_flight`` how many at most were being
-    answered at once, ``connections`` how many were accepted. ``plan``, ``latency``, ``reset_connections``
-    (so many new connections are reset before a byte is read) and ``models`` (what ``/v1/models`` answers)
-    may be set while it runs. A body over ``longest_body`` bytes is refused before it is read.
+    answered at once, ``connections`` how many were accepted. These may be set while it runs: ``plan``,
+    ``latency``, ``models`` (what ``/v1/models`` answers), ``reset_connections`` (so many new connections are
+    reset before a byte is read) and ``lifetime`` (it stops by itself after so many answers). A body over
+    ``longest_body`` bytes is refused before it is read.
     """
 
     def __init__(
@@ -295,6 +296,7 @@ class FaultServer:
         self.port = port
         self.models: Answer | None = None
         self.reset_connections = 0
+        self.lifetime: int | None = None
         self.requests: list[Received] = []
         self.in_flight = self.most_in_flight = self.connections = 0
         self._asked: Counter[str] = Counter()
@@ -428,8 +430,11 @@ class FaultServer:
                 answer = Answer(answer.status, body, answer.headers, pause=answer.pause, cut=answer.cut)
         finally:
             self.in_flight -= 1
+        going_on = await _send(writer, answer)
         received.done = answer.cut is None
-        return await _send(writer, answer)
+        if self.lifetime is not None and self.answered >= self.lifetime:
+            self._ending.set()
+        return going_on
 
     def _completion(self, received: Received, answer: Answer) -> dict[str, Any]:
         text = self.text(received)

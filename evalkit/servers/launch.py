@@ -16,7 +16,7 @@ from pathlib import Path
 
 from evalkit.errors import RunError
 from evalkit.servers.http import fetch
-from evalkit.servers.supervisor import GRACE_SECONDS
+from evalkit.servers.supervisor import GRACE_SECONDS, ORPHAN_SECONDS
 
 LOG = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class _Running:
     def end(self) -> None:
         """Wait until all processes are gone."""
         try:
-            self._process.wait(GRACE_SECONDS + 5)
+            self._process.wait(GRACE_SECONDS + 2 * ORPHAN_SECONDS + 3)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -29,6 +29,10 @@ def main() -> None:
     parameters.n_ctx = options.slots * options.context
     # Each slot has its own share of the context: a long reply in one cannot starve another.
     parameters.kv_unified = False
+    # Warnings and errors: a line for every request would fill the disk in a long run.
+    parameters.verbosity = 2
+    # No second cache of prompts in main memory: its default may grow to gigabytes.
+    parameters.cache_ram_mib = 0
     parameters.cpuparams.n_threads = options.threads
     parameters.cpuparams_batch.n_threads = options.threads
     server = xllamacpp.Server(parameters)

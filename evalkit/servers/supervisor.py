@@ -16,11 +16,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_SECONDS = 10.0
+ORPHAN_SECONDS = 2.0
 
 
 def main() -> int:
@@ -36,8 +38,8 @@ def main() -> int:
         sys.argv[1:],
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        # Should this process be killed itself, the server's first process still goes.
-        preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),  # noqa: PLW1509  (one thread here)
+        # Should this process be killed itself, the server's first process still goes. One thread: no deadlock.
+        preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),  # noqa: PLW1509
     )
     while child.poll() is None:
         readable, _, _ = select.select([sys.stdin.fileno(), wake_read], [], [])
@@ -51,36 +53,34 @@ def main() -> int:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ask the server's processes to go, and after a while make them."""
-    for each in _descendants():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(each, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_SECONDS
-    while (left := _descendants()) and time.monotonic() < deadline:
-        child.poll()
-        _reap()
-        time.sleep(0.05)
-    while left:
-        for each in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(each, signal.SIGKILL)
-        child.poll()
-        _reap()
-        time.sleep(0.02)
-        left = _descendants()
+    """Ask the server to go, then its other processes, and after a while make them.
+
+    The server first and alone: it shuts its workers down in order, where they are not torn from under it.
+    """
+    _send(signal.SIGTERM, [child.pid] if child.poll() is None else [])
+    _wait_for(lambda: child.poll() is not None, GRACE_SECONDS)
+    _send(signal.SIGTERM, _descendants())
+    _wait_for(lambda: not _descendants(), ORPHAN_SECONDS)
+    while left := _descendants():
+        _send(signal.SIGKILL, left)
+        _wait_for(lambda: not _descendants(), ORPHAN_SECONDS)
     child.wait()
 
 
-def _reap() -> None:
-    """Let adopted processes that ended go; the child itself is its Popen's to wait for."""
-    with contextlib.suppress(ChildProcessError):
-        while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(found.si_pid, os.WNOHANG)
+def _send(number: signal.Signals, processes: list[int]) -> None:
+    for each in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, number)
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _descendants() -> list[int]:
-    """The living processes below this one."""
+    """The living processes below this one; the dead that nobody waits for go with it."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

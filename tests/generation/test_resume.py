@@ -287,15 +287,15 @@ def test_another_generation_key_is_refused_where_answers_are_stored_under_the_ol
 def test_reasoning_is_parsed_from_stored_answers_without_asking_again(
     benchmark: Path, server: FaultServer, tmp_path: Path
 ) -> None:
-    server.plan = always(Answer(message={"content": "<think>red or blue</think>\n\ngreen"}))
+    server.plan = always(Answer(message={"content": "Is it red, or blue? [DONE]\n\ngreen"}))
     evaluate(benchmark, server, tmp_path / "out")
-    assert not scores(tmp_path / "out")["row-0001"]["robust"]
-    parse = "++parse_reasoning=true"
-    evaluate(benchmark, server, tmp_path / "out", parse)
+    assert scores(tmp_path / "out")["row-0001"]["reason"] == "no_answer"
+    parse = ("++parse_reasoning=true", "++end_reasoning_string=[DONE]")
+    evaluate(benchmark, server, tmp_path / "out", *parse)
     assert scores(tmp_path / "out")["row-0001"]["robust"]
     # A wrong end of the reasoning leaves no answer, and the right one finds it again.
-    evaluate(benchmark, server, tmp_path / "other", parse, "++end_reasoning_string=[/THINK]")
-    assert not scores(tmp_path / "other")["row-0001"]["valid"]
-    evaluate(benchmark, server, tmp_path / "other", parse)
+    evaluate(benchmark, server, tmp_path / "other", parse[0])
+    assert scores(tmp_path / "other")["row-0001"]["reason"] == "empty"
+    evaluate(benchmark, server, tmp_path / "other", *parse)
     assert scores(tmp_path / "other")["row-0001"]["robust"]
     assert len(server.requests) == 20

@@ -251,15 +251,7 @@ def test_refusals_after_an_answer_do_not_stop_the_run(server: FaultServer, tmp_p
 def test_a_lost_server_stops_the_run_and_everything_is_saved(tmp_path: Path) -> None:
     folder = write_benchmark(tmp_path / "words", 40)
     with FaultServer() as server:
-
-        def plan(received: object) -> object:
-            if server.answered >= 20:
-                # From within the server's own loop: nothing more is accepted or answered.
-                server._listener.close()
-                server._ending.set()
-            return ANSWERS["ok"]
-
-        server.plan = plan  # type: ignore[assignment]
+        server.lifetime = 20
         with pytest.raises(LostServer, match="what came back is saved"):
             evaluate(
                 folder, server, tmp_path / "out", "++max_concurrent_requests=4", "++retry.lost_server=0.4"
@@ -268,7 +260,7 @@ def test_a_lost_server_stops_the_run_and_everything_is_saved(tmp_path: Path) -> 
         assert len(stored) >= 20
         assert {each["state"] for each in stored} == {"ok"}
         server.stop()
-        server.plan = lambda _: ANSWERS["ok"]
+        server.lifetime = None
         server.start()
         assert evaluate(folder, server, tmp_path / "out").complete
         assert timing(tmp_path / "out")["reused"] == len(stored)
