@@ -38,7 +38,7 @@ def main() -> int:
         sys.argv[1:],
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        # Should this process be killed itself, the server's first process still goes. One thread: no deadlock.
+        # Should this process be killed itself, the server's first process still goes. (One thread here.)
         preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),  # noqa: PLW1509
     )
     while child.poll() is None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from evalkit import pipeline
+from evalkit.config import RunConfig, compose
 from evalkit.servers.endpoint import API_KEY_VARIABLES
 from tests.fault_server import FaultServer
 from tests.generation.workbench import write_benchmark
@@ -17,6 +20,22 @@ def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own key is not for these servers."""
     for name in API_KEY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
+
+
+_COMPOSED: dict[str, RunConfig] = {}
+
+
+@pytest.fixture(autouse=True)
+def _composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Composing the config takes three quarters of a small run, and many runs here share theirs."""
+
+    def once(*given: Any, **more: Any) -> RunConfig:
+        known = repr((given, sorted(more.items())))
+        if known not in _COMPOSED:
+            _COMPOSED[known] = compose(*given, **more)
+        return _COMPOSED[known]
+
+    monkeypatch.setattr(pipeline, "compose", once)
 
 
 @pytest.fixture
