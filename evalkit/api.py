@@ -144,7 +144,7 @@ def eval(
             config_file=Path(config_file) if config_file else None,
             data_dir=Path(data_dir) if data_dir else default_data_dir(),
             split=split,
-            takes_urls=server.kind != "embedded",
+            server_type=server.kind,
         )
         for name, samples, repeated in parse_benchmarks(benchmarks)
     ]
@@ -159,6 +159,8 @@ def eval(
         folder.logging(),
         server.running(runs[0].config.server, folder.server_log) as endpoint,
     ):
+        for run in runs:
+            run.prove_constraint(endpoint)
         folder.write_record(
             {
                 "server": {"model": endpoint.model, **endpoint.info},

@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from evalkit.errors import UserError
 
-FREE_FORM = {"inference.extra_body", "chat_template_kwargs"}
+FREE_FORM = {"inference.extra_body", "chat_template_kwargs", "structured.json_schema"}
 """Keys whose value is a mapping of the user's own making."""
 
 
@@ -40,6 +40,13 @@ class OnBadImage(str, Enum):
 
     refuse = "refuse"
     skip = "skip"
+
+
+class OnUnproven(str, Enum):
+    """What a run does whose server does not enforce its constraint: stop, or go on without a validity."""
+
+    refuse = "refuse"
+    mark = "mark"
 
 
 class Protocol(str, Enum):
@@ -68,6 +75,20 @@ class InferenceConfig:
     extra_body: dict[str, Any] = field(default_factory=dict)
     timeout: float = 14400.0
     """Seconds that one request may take; not part of the content key."""
+
+
+@dataclass
+class StructuredConfig:
+    """A constraint on the replies; at most one of the five. Part of a generation's content key."""
+
+    json_object: bool = False
+    json_schema: Any = None
+    """A JSON Schema, or the path of a JSON file that holds one."""
+    choice: list[str] = field(default_factory=list)
+    regex: str | None = None
+    grammar: str | None = None
+    """A grammar in GBNF, or the path of a file that holds one (ending in .gbnf)."""
+    on_unproven: OnUnproven = OnUnproven.refuse
 
 
 @dataclass
@@ -114,6 +135,7 @@ class RunConfig:
     """Everything that ``++key=value`` can set."""
 
     inference: InferenceConfig = field(default_factory=InferenceConfig)
+    structured: StructuredConfig = field(default_factory=StructuredConfig)
     prompt_config: str | None = None
     prompt_suffix: str = ""
     system_message: str | None = None

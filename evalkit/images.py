@@ -26,6 +26,9 @@ Kind = Literal["file", "url", "data"]
 SNIFFED_BYTES = 16
 """Bytes of a file's beginning that tell its type."""
 
+LARGEST_SQUARE = 4096
+"""Pixels of a side that is padded: more than models with a square input look at."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
@@ -165,7 +168,8 @@ def squared(image: EncodedImage) -> EncodedImage:
     """The image as a small model with a square input wants it: upright, RGB, padded to a square.
 
     An image that is so already travels as it is. The padding has the colour of the top left corner: the
-    background, for drawn scenes. A server that resizes by squeezing would otherwise distort shapes.
+    background, for drawn scenes. A server that resizes by squeezing would otherwise distort shapes. A longer
+    side than ``LARGEST_SQUARE`` is shrunk to it first: padded, 100,000×100 pixels would be 30 GB.
     Raises BadImage where it cannot be decoded: the check before a run need not have read every pixel.
     """
     try:
@@ -191,6 +195,8 @@ def _squared(image: EncodedImage) -> EncodedImage:
             # 16 bits a pixel: Pillow's own conversion to RGB would cut off at 255.
             turned = turned.point(lambda value: value / 256).convert("L")
         rgb = turned.convert("RGB")
+        if max(rgb.size) > LARGEST_SQUARE:
+            rgb.thumbnail((LARGEST_SQUARE, LARGEST_SQUARE))
         side = max(rgb.size)
         canvas = Image.new("RGB", (side, side), rgb.getpixel((0, 0)))
         canvas.paste(rgb, ((side - rgb.width) // 2, (side - rgb.height) // 2))

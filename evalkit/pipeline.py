@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from evalkit.catalog import Catalog, Entry
-from evalkit.config import RunConfig, as_plain, compose
-from evalkit.errors import UserError
+from evalkit.config import OnUnproven, RunConfig, as_plain, compose
+from evalkit.errors import RunError, UserError
 from evalkit.generation.log import OutputLog
 from evalkit.generation.request import Settings
 from evalkit.generation.stage import (
@@ -33,9 +33,11 @@ from evalkit.references import reference_scores
 from evalkit.rows import Lock, read_rows, replace_file
 from evalkit.run_folder import RunFolder
 from evalkit.scoring.stage import Rules, score_line, write_scores
+from evalkit.servers.canary import sing
 from evalkit.servers.dialects import sampling_parameters
 from evalkit.servers.endpoint import Endpoint
 from evalkit.servers.http import api_key
+from evalkit.structured.constraint import constraint_of, constraint_parameters
 
 LOG = logging.getLogger(__name__)
 
@@ -54,13 +56,32 @@ class BenchmarkRun:
     lock: Lock | None
     prompt: Prompt
     rules: Rules
-    takes_urls: bool = True
+    server_type: str
     checked: Checked = field(init=False)
+    constraint: dict[str, Any] | None = None
     stopped: bool = False
 
     def check(self) -> None:
-        """Check every row; what was found is kept."""
+        """Check the settings against the kind of server, then every row; what was found is kept."""
+        request_settings(self.config, Endpoint("", "", self.server_type), self.samples)
         self.checked = check_rows(self.job)
+
+    def prove_constraint(self, endpoint: Endpoint) -> None:
+        """Find out whether the server enforces the constraint, where there is one.
+
+        Raises RunError where it does not, unless ``structured.on_unproven=mark``: the metrics then have no
+        validity, since a parameter that a server ignores says nothing.
+        """
+        constraint = constraint_of(self.config.structured)
+        if constraint is None:
+            return
+        sung = sing(endpoint, constraint.kind)
+        self.constraint = {"kind": constraint.kind, "enforced": bool(sung.enforced), "canary": sung.detail}
+        if not sung.enforced and self.config.structured.on_unproven is OnUnproven.refuse:
+            raise RunError(
+                f"the server does not enforce structured.{constraint.kind} (against it, it {sung.detail}); "
+                "++structured.on_unproven=mark goes on without a validity"
+            )
 
     @property
     def name(self) -> str:
@@ -70,7 +91,9 @@ class BenchmarkRun:
     @property
     def job(self) -> Job:
         """What the generate stage is given."""
-        return Job(self.name, self.rows_file, self.prompt, self.config, self.samples, self.takes_urls)
+        return Job(
+            self.name, self.rows_file, self.prompt, self.config, self.samples, self.server_type != "embedded"
+        )
 
     def settings(self, endpoint: Endpoint) -> Settings:
         """What all requests share, for a server."""
@@ -91,10 +114,14 @@ class BenchmarkRun:
 
 
 def request_settings(config: RunConfig, endpoint: Endpoint, samples: int) -> Settings:
-    """Settings of requests to a server under a config."""
+    """Settings of requests to a server under a config. Raises UserError for what it does not take."""
+    parameters = sampling_parameters(config, endpoint.server_type)
+    if (constraint := constraint_of(config.structured)) is not None:
+        version = endpoint.info.get("server_version")
+        parameters |= constraint_parameters(constraint, endpoint.server_type, version)
     return Settings(
         model=endpoint.model,
-        parameters=sampling_parameters(config, endpoint.server_type),
+        parameters=parameters,
         seed=config.inference.random_seed,
         revision=endpoint.revision,
         samples=samples,
@@ -132,7 +159,7 @@ def plan_benchmark(
     config_file: Path | None,
     data_dir: Path,
     split: str | None,
-    takes_urls: bool,
+    server_type: str,
 ) -> BenchmarkRun:
     """Find a benchmark, compose its config, prepare its data where they are not there, load its prompt."""
     entry = catalog.find(name)
@@ -150,7 +177,7 @@ def plan_benchmark(
         suffix=config.prompt_suffix,
     )
     rows_file, lock = find_data(entry, data_dir, split)
-    return BenchmarkRun(entry, samples, config, rows_file, lock, prompt, rules, takes_urls)
+    return BenchmarkRun(entry, samples, config, rows_file, lock, prompt, rules, server_type)
 
 
 def find_data(entry: Entry, data_dir: Path, split: str | None) -> tuple[Path, Lock | None]:
@@ -224,8 +251,21 @@ def score_generations(
         ],
         **metrics,
     }
+    if run.constraint is not None:
+        whole["constraint"] = run.constraint
+        if not run.constraint["enforced"]:
+            _withhold_validity(whole)
     write_metrics(folder.metrics_file(run.name), whole)
     return whole
+
+
+def _withhold_validity(metrics: dict[str, Any]) -> None:
+    """Take the validity out of metrics whose constraint was not enforced: it says nothing of it."""
+    metrics["status"] += "; validity withheld: the server does not enforce the constraint"
+    for modes in metrics.values():
+        for figures in modes.values() if isinstance(modes, dict) else ():
+            if isinstance(figures, dict) and "validity" in figures:
+                figures |= {"validity": None, "validity_ci95": None}
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:

@@ -137,7 +137,7 @@ class Prompt:
             (f":{n}" for n, each in enumerate(self._source_text.splitlines(), 1) if f"{{{name}}}" in each), ""
         )
         has = "has no value" if name in row.fields else "is not a field"
-        near = difflib.get_close_matches(name, row.fields, 1, 0.6)
+        near = difflib.get_close_matches(name, [each for each in row.fields if each != name], 1, 0.6)
         hint = f"did you mean {{{near[0]}}}?" if near else f"its fields: {', '.join(row.fields)}"
         return (
             f"{row.place}: the prompt's placeholder {{{name}}} ({self.origin}{line}) {has} of it; {hint} "

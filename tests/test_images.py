@@ -316,6 +316,11 @@ def test_a_picture_that_lies_on_its_side_is_turned_upright() -> None:
     )
 
 
+def test_a_very_long_picture_is_shrunk_before_it_is_padded() -> None:
+    # As a square it would be 10 GB, and within the limit of pixels.
+    assert square_of(encode((60_000, 2), "L")).size == (4096, 4096)
+
+
 def test_16_bits_a_pixel_keep_their_shades() -> None:
     # Pillow's own conversion cuts everything above 255 off: a white picture.
     shades = Image.new("I;16", (3, 1))

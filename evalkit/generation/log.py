@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from evalkit.errors import RunError, UserError
-from evalkit.generation.reply import key_of_line
+from evalkit.generation.reply import is_error_line, key_of_line
 
 
 class OutputLog:
@@ -22,6 +22,7 @@ class OutputLog:
         """Open for appending; a last line without its end (a kill in the middle of a write) is cut off."""
         self.path = path
         self.torn_bytes = 0
+        self.failed: set[int] = set()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -47,7 +48,8 @@ class OutputLog:
     def scan(self) -> dict[int, int]:
         """Where each finished generation stands: short content key → offset; the last of a key counts.
 
-        Temporary errors are left out: they are to be asked again.
+        Temporary errors are left out: they are to be asked again. The keys of permanent ones are in
+        ``failed`` afterwards.
         """
         found: dict[int, int] = {}
         offset = 0
@@ -56,6 +58,10 @@ class OutputLog:
                 key = key_of_line(line)
                 if key is not None:
                     found[key] = offset
+                    if is_error_line(line):
+                        self.failed.add(key)
+                    elif self.failed:
+                        self.failed.discard(key)
                 offset += len(line)
         return found
 

@@ -72,6 +72,11 @@ def key_of_line(line: bytes) -> int | None:
         return None
 
 
+def is_error_line(line: bytes) -> bool:
+    """Whether a line of ours tells of an error."""
+    return line.startswith(b'error"', _STATE_START)
+
+
 def short_key(key: str) -> int:
     """The first 64 bits of a content key: what the index of a log is kept by."""
     return int(key[:16], 16)

@@ -234,12 +234,14 @@ class _Stage:
                 return
             try:
                 for request in builder.build(row, order):
-                    at = self.usable.get(short_key(request.key), MISSING)
+                    known = short_key(request.key)
+                    at = self.usable.get(known, MISSING)
                     if at == MISSING:
                         yield request
                     else:
                         self.result.offsets[request.order] = at
                         self.result.reused += 1
+                        self.result.failures["kept from an earlier run"] += known in self.log.failed
                         self.progress.reuse()
             except BadImage as error:
                 LOG.warning("%s (id %s): %s; it was usable when the run began", row.place, row.id, error)

@@ -29,7 +29,7 @@ SCHEMA = {
 
 @dataclass(frozen=True, slots=True)
 class Sung:
-    """What a canary came to: enforced or not, or None where the server has no such constraint."""
+    """What a canary came to: enforced or not; None where that is not known or the server has no such one."""
 
     kind: Kind
     enforced: bool | None
@@ -84,5 +84,7 @@ def sing_with(
         good = False
     if not good and not text and (message.get("reasoning") or message.get("reasoning_content")):
         return Sung(kind, False, "content is empty: the reply went into the reasoning field")
-    cut = " (cut off)" if finish == "length" else ""
-    return Sung(kind, good, f"replied {text[:60]!r}{cut}")
+    if not good and finish == "length" and kind.startswith("json") and text.lstrip().startswith("{"):
+        # The beginning of an object obeys so far; nothing is proved either way.
+        return Sung(kind, None, f"was cut off before it ended: {text[:60]!r}")
+    return Sung(kind, good, f"replied {text[:60]!r}")

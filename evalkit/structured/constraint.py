@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
+from evalkit.config import StructuredConfig
 from evalkit.errors import UserError
 
 Kind = Literal["json_object", "json_schema", "choice", "regex", "grammar"]
@@ -50,6 +52,55 @@ def constraint_parameters(
     if server_type == "vllm":
         return _vllm(constraint, server_version)
     return dialects[server_type](constraint, None)
+
+
+def constraint_of(config: StructuredConfig) -> Constraint | None:
+    """The constraint that a config asks for, None where it asks for none. Raises UserError for several."""
+    asked: list[Constraint] = []
+    if config.json_object:
+        asked.append(Constraint("json_object"))
+    if config.json_schema is not None:
+        asked.append(Constraint("json_schema", _schema(config.json_schema)))
+    if config.choice:
+        asked.append(Constraint("choice", list(config.choice)))
+    if config.regex is not None:
+        asked.append(Constraint("regex", _regex(config.regex)))
+    if config.grammar is not None:
+        asked.append(Constraint("grammar", _grammar(config.grammar)))
+    if len(asked) > 1:
+        named = ", ".join(f"structured.{each.kind}" for each in asked)
+        raise UserError(f"{named}: a reply takes one constraint")
+    return asked[0] if asked else None
+
+
+def _schema(value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(Path(value).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"structured.json_schema={value}: {error.strerror or error}") from None
+        except ValueError as error:
+            raise UserError(f"structured.json_schema={value}: not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise UserError("structured.json_schema: a JSON Schema is a mapping")
+    return value
+
+
+def _regex(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise UserError(f"structured.regex={value}: {error}") from None
+    return value
+
+
+def _grammar(value: str) -> str:
+    if not value.endswith(".gbnf"):
+        return value
+    try:
+        return Path(value).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"structured.grammar={value}: {error.strerror or error}") from None
 
 
 def version_of(text: str | None) -> tuple[int, int] | None:

@@ -6,15 +6,16 @@ import json
 
 import pytest
 
-from evalkit.generation.client import Fault, classify, parse_answer
+from evalkit.generation.client import parse_answer
+from evalkit.generation.faults import Fault, classify
 from evalkit.generation.reply import Reply
 from tests.fault_server import ANSWERS, llama_error
 
 PASSING = {
     "too_many_requests": "overloaded",
     "overloaded": "overloaded",
-    "unavailable": "server_error",
-    "loading": "server_error",
+    "unavailable": "overloaded",
+    "loading": "overloaded",
     "internal_error": "server_error",
     "proxy_page": "server_error",
 }

@@ -208,10 +208,11 @@ def test_answers_that_take_longer_than_lost_server_are_no_lost_server() -> None:
         async with ChatClient(server.url, replace(QUICK, lost_server=0.4), 5.0) as client:
             slow = asyncio.create_task(client.complete(BODY))
             await asyncio.sleep(0.5)
-            client._url, right = "http://127.0.0.1:9/v1", client._url
+            (address,) = client._addresses
+            address.url, right = "http://127.0.0.1:9/v1", address.url
             refused = asyncio.create_task(client.complete((BODY[0], b"Another?", BODY[2])))
             await asyncio.sleep(0.1)
-            client._url = right
+            address.url = right
             return await asyncio.gather(slow, refused)
 
     try:

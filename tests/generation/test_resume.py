@@ -289,7 +289,7 @@ def test_reasoning_is_parsed_from_stored_answers_without_asking_again(
 ) -> None:
     server.plan = always(Answer(message={"content": "Is it red, or blue? [DONE]\n\ngreen"}))
     evaluate(benchmark, server, tmp_path / "out")
-    assert scores(tmp_path / "out")["row-0001"]["reason"] == "no_answer"
+    assert not scores(tmp_path / "out")["row-0001"]["robust"]
     parse = ("++parse_reasoning=true", "++end_reasoning_string=[DONE]")
     evaluate(benchmark, server, tmp_path / "out", *parse)
     assert scores(tmp_path / "out")["row-0001"]["robust"]
