@@ -75,6 +75,8 @@ class InferenceConfig:
     extra_body: dict[str, Any] = field(default_factory=dict)
     timeout: float = 14400.0
     """Seconds that one request may take; not part of the content key."""
+    stream: bool = False
+    """Let replies come token by token, and count the timeout between tokens; not part of the content key."""
 
 
 @dataclass

@@ -122,6 +122,9 @@ def request_settings(config: RunConfig, endpoint: Endpoint, samples: int) -> Set
     return Settings(
         model=endpoint.model,
         parameters=parameters,
+        delivery={"stream": True, "stream_options": {"include_usage": True}}
+        if config.inference.stream
+        else {},
         seed=config.inference.random_seed,
         revision=endpoint.revision,
         samples=samples,

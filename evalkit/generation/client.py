@@ -19,6 +19,7 @@ from evalkit.config import RetryConfig
 from evalkit.errors import RunError
 from evalkit.generation.faults import Fault, classify
 from evalkit.generation.reply import Reply, State
+from evalkit.generation.stream import BrokenStream, read_stream
 
 LOG = logging.getLogger(__name__)
 
@@ -87,12 +88,19 @@ class ChatClient:
         timeout: float,
         api_key: str | None = None,
         on_overload: Callable[[], None] = lambda: None,
+        streaming: bool = False,
     ) -> None:
-        """``base_urls`` end in ``/v1``; ``timeout`` is seconds for one attempt."""
+        """``base_urls`` end in ``/v1``; ``timeout`` is seconds for one attempt.
+
+        With ``streaming`` it is seconds without any token: a long reply does not run out while it flows.
+        """
         urls = [base_urls] if isinstance(base_urls, str) else base_urls
         self._addresses = [_Address(url, retry.first_wait) for url in urls]
         self._retry = retry
-        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=30)
+        self._patience = timeout
+        self._timeout = aiohttp.ClientTimeout(
+            total=None if streaming else timeout, sock_read=timeout if streaming else None, sock_connect=30
+        )
         self._key = api_key
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._unreachable_since: float | None = None
@@ -188,20 +196,23 @@ class ChatClient:
             async with self._session.post(
                 address.url, data=SplicedBody(body), allow_redirects=False
             ) as answer:
-                raw = await answer.read()
                 status = answer.status
                 retry_after = answer.headers.get("Retry-After")
+                streamed = status == 200 and answer.content_type == "text/event-stream"
+                raw = await (read_stream(answer.content) if streamed else answer.read())
+        except BrokenStream as error:
+            return Fault("retry", "broken_answer", self._without_key(str(error)))
         except aiohttp.ConnectionTimeoutError:
             return Fault("retry", "unreachable", f"no connection within {self._timeout.sock_connect:g} s")
         except asyncio.TimeoutError:
-            return Fault("retry", "timeout", f"no whole answer within {self._timeout.total:g} s")
+            return Fault("retry", "timeout", f"no answer within {self._patience:g} s")
         except (aiohttp.ClientConnectorError, ConnectionRefusedError) as error:
             return Fault("retry", "unreachable", f"{type(error).__name__}: {error}")
         except (aiohttp.ClientError, OSError) as error:
             return Fault("retry", "connection_lost", f"{type(error).__name__}: {error}")
         self._unreachable_since = None
         address.down_until, address.pause = 0.0, self._retry.first_wait
-        if status != 200:
+        if isinstance(raw, bytes) and status != 200:
             return classify(status, self._without_key(raw.decode("utf-8", "replace")), retry_after)
         return parse_answer(raw, time.monotonic() - started)
 
@@ -217,10 +228,14 @@ def _failed(fault: Fault, latency: float) -> Reply:
     return Reply(state, latency=latency, permanent=permanent, reason=fault.reason, error=fault.message)
 
 
-def parse_answer(raw: bytes, latency: float) -> Reply | Fault:
-    """A chat completion's JSON as a reply; what is not one is a fault worth a retry."""
+def parse_answer(raw: bytes | dict[str, Any], latency: float) -> Reply | Fault:
+    """A chat completion as a reply; what is not one is a fault worth a retry.
+
+    A reply that is all reasoning, with empty content, says so in its reason: a server that parses
+    reasoning can put a constrained reply there.
+    """
     try:
-        answer = orjson.loads(raw)
+        answer = orjson.loads(raw) if isinstance(raw, bytes) else raw
         choice = answer["choices"][0]
         message = choice["message"]
         usage = answer.get("usage")
@@ -243,7 +258,7 @@ def parse_answer(raw: bytes, latency: float) -> Reply | Fault:
         prompt_tokens=_tokens(usage, "prompt_tokens"),
         generated_tokens=_tokens(usage, "completion_tokens"),
         latency=latency,
-        reason="refused" if refused else None,
+        reason="refused" if refused else "reasoning_only" if reasoning and not text else None,
     )
 
 

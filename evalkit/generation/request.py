@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import blake3
@@ -34,6 +34,8 @@ class Settings:
 
     model: str
     parameters: dict[str, Any]
+    delivery: dict[str, Any] = field(default_factory=dict)
+    """Fields that change how a reply comes, not what is asked: not part of the content key."""
     seed: int | None = None
     revision: str = ""
     samples: int = 1
@@ -80,7 +82,9 @@ class RequestBuilder:
             "sample": sample,
         }
         hasher = blake3.blake3(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS))
-        head = orjson.dumps({"model": settings.model, **parameters})[:-1] + b',"messages":['
+        head = (
+            orjson.dumps({"model": settings.model, **parameters, **settings.delivery})[:-1] + b',"messages":['
+        )
         return hasher, head
 
     def build(self, row: Row, first_order: int) -> Iterator[Request]:

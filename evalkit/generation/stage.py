@@ -190,7 +190,14 @@ class _Stage:
     ) -> Generated:
         config = self.job.config
         window = AdaptiveWindow(max(1, min(ceiling, len(self.result.offsets))), fixed=not adapt)
-        client = ChatClient(base_urls, config.retry, config.inference.timeout, api_key, window.overloaded)
+        client = ChatClient(
+            base_urls,
+            config.retry,
+            config.inference.timeout,
+            api_key,
+            on_overload=window.overloaded,
+            streaming=config.inference.stream,
+        )
         stop = self.stop
         stop.on_press.append(self._on_press)
         # Counting what is there first would read every image twice: the bar grows as it is found.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,10 @@ def score_line(line: Mapping[str, Any], rules: Rules, text_key: str) -> dict[str
             score = rules.scorer.score(line, text)
         except KeyError as error:
             raise UserError(f"row {line.get('id')!r}: has no field {error}, which its scorer needs") from None
-        if not score.valid and state == "ok":
-            state = "invalid"
+        if not score.valid:
+            state = "invalid" if state == "ok" else state
+            # A reply that is empty since all of it went into the reasoning says so itself.
+            score = score if reason is None else replace(score, reason=reason)
     result: dict[str, Any] = {
         "id": line.get("id"),
         "arm": line.get("arm", "original"),

@@ -29,10 +29,11 @@ _COMPOSED: dict[str, RunConfig] = {}
 def _composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Composing the config takes three quarters of a small run, and many runs here share theirs."""
 
-    def once(*given: Any, **more: Any) -> RunConfig:
-        known = repr((given, sorted(more.items())))
+    def once(overrides: Any, *, layers: Any = (), **more: Any) -> RunConfig:
+        # A layer's name, for messages, holds the path of the test's own folder.
+        known = repr((overrides, [values for _, values in layers], more))
         if known not in _COMPOSED:
-            _COMPOSED[known] = compose(*given, **more)
+            _COMPOSED[known] = compose(overrides, layers=layers, **more)
         return _COMPOSED[known]
 
     monkeypatch.setattr(pipeline, "compose", once)

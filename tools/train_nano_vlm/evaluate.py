@@ -24,7 +24,8 @@ from .engines import Request, Server, Transformers
 
 WRITINGS = ("plain", "json", "describe")
 CONSTRAINTS = ("none", "schema", "spaced", "compact")
-PICTURES = ("image", "white", "gray", "other", "padded")
+BLANKS = {"white": 255, "gray-127": 127, "gray-128": 128}
+PICTURES = ("image", "other", "padded", *BLANKS)
 
 
 @lru_cache(2048)
@@ -38,7 +39,7 @@ def picture(image_id: int, kind: str) -> bytes:
         canvas = Image.new("RGB", (300, 300), "black")
         canvas.paste(original.resize((300, 200), Image.Resampling.BICUBIC), (0, 50))
     else:
-        canvas = Image.new("RGB", original.size, {"white": (255,) * 3, "gray": (127,) * 3}[kind])
+        canvas = Image.new("RGB", original.size, (BLANKS[kind],) * 3)
     buffer = io.BytesIO()
     canvas.save(buffer, "PNG")
     return buffer.getvalue()

@@ -17,7 +17,7 @@ class Settings:
 
     slots: int = 4  # requests computed together
     context: int = 256  # tokens a slot; the longest prompt here has 64 image tokens and about 80 of text
-    threads: int = 2
+    threads: int = 1  # beside other work a second one costs more by spinning than it computes
     poll: int = 50  # 0..100, how eagerly idle threads spin: llama.cpp's own default
     cache_mib: int = 0  # of prompts that left their slot; no image prompt comes back often enough
 
