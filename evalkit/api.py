@@ -15,15 +15,14 @@ from evalkit.config import as_plain, compose, wrap_arguments
 from evalkit.errors import Interrupted, RunError, UserError
 from evalkit.generation.request import shown_body
 from evalkit.generation.stage import Checked, Job, check_rows, first_request
-from evalkit.generation.stage import generate as generate_stage
 from evalkit.pipeline import (
     BenchmarkRun,
     execute,
+    make,
     parse_benchmarks,
     plan_benchmark,
     request_settings,
     timing,
-    write_metrics,
 )
 from evalkit.preparation import prepare
 from evalkit.prompt import load_prompt
@@ -31,7 +30,7 @@ from evalkit.reports.summary import Table, collect, write_summary
 from evalkit.rows import Lock
 from evalkit.run_folder import RunFolder
 from evalkit.servers.endpoint import Endpoint
-from evalkit.servers.http import api_key, without_login
+from evalkit.servers.http import without_login
 from evalkit.servers.server import Server
 
 if TYPE_CHECKING:
@@ -234,18 +233,8 @@ def generate(
                 },
             }
         )
-        window = min(config.max_concurrent_requests, endpoint.window or config.max_concurrent_requests)
-        generated = generate_stage(
-            job,
-            checked,
-            request_settings(config, endpoint, num_samples),
-            endpoint.urls or endpoint.url,
-            output_file,
-            window=window,
-            adapt=endpoint.window is None,
-            api_key=api_key() if server.kind != "embedded" else None,
-        )
-    write_metrics(folder.path / "timing.json", {"sessions": [timing(generated)]})
+        generated = make(job, checked, endpoint, output_file)
+    folder.add_timing(folder.path / "timing.json", timing(generated))
     if generated.stopped and generated.missing:
         raise _interrupted(job.name, generated.missing, len(generated.offsets))
     failed = sum(generated.failures.values())
@@ -284,7 +273,9 @@ def score(
     if not lines:
         raise UserError(f"{source}: has no lines")
     scores = (score_line(line, rules, config.generation_key) for line in lines)
-    metrics = aggregate(name, write_scores(target, scores), samples=lines.samples, wanted=len(lines))
+    metrics = aggregate(
+        entry.benchmark.name, write_scores(target, scores), samples=lines.samples, wanted=lines.wanted
+    )
     return {
         "status": metrics.pop("status"),
         "protocol": rules.name,

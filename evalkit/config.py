@@ -42,6 +42,14 @@ class OnBadImage(str, Enum):
     skip = "skip"
 
 
+class ImageTransport(str, Enum):
+    """How image files reach the server: in the request, as paths it reads itself, or as it turns out."""
+
+    base64 = "base64"
+    file = "file"
+    auto = "auto"
+
+
 class OnUnproven(str, Enum):
     """What a run does whose server does not enforce its constraint: stop, or go on without a validity."""
 
@@ -153,6 +161,9 @@ class RunConfig:
     protocol: Protocol = Protocol.strict
     check_images: CheckImages = CheckImages.headers
     on_bad_image: OnBadImage = OnBadImage.refuse
+    image_transport: ImageTransport = ImageTransport.base64
+    """``file`` sends file:// URLs to a server that may read the paths (vLLM's --allowed-local-media-path);
+    ``auto`` tries that with one request. Not part of the content key."""
     image_limits: ImageLimits = field(default_factory=ImageLimits)
     retry: RetryConfig = field(default_factory=RetryConfig)
     server: ServerConfig = field(default_factory=ServerConfig)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from evalkit.catalog import Catalog, Entry
-from evalkit.config import OnUnproven, RunConfig, as_plain, compose
+from evalkit.config import ImageTransport, OnUnproven, RunConfig, as_plain, compose
 from evalkit.errors import RunError, UserError
 from evalkit.generation.log import OutputLog
-from evalkit.generation.request import Settings
+from evalkit.generation.request import Settings, file_url
 from evalkit.generation.stage import (
     MISSING,
     Checked,
@@ -35,7 +35,7 @@ from evalkit.run_folder import RunFolder
 from evalkit.scoring.stage import Rules, score_line, write_scores
 from evalkit.servers.canary import sing
 from evalkit.servers.dialects import sampling_parameters
-from evalkit.servers.endpoint import Endpoint
+from evalkit.servers.endpoint import Endpoint, ask
 from evalkit.servers.http import api_key
 from evalkit.structured.constraint import constraint_of, constraint_parameters
 
@@ -94,10 +94,6 @@ class BenchmarkRun:
         return Job(
             self.name, self.rows_file, self.prompt, self.config, self.samples, self.server_type != "embedded"
         )
-
-    def settings(self, endpoint: Endpoint) -> Settings:
-        """What all requests share, for a server."""
-        return request_settings(self.config, endpoint, self.samples)
 
     def record(self) -> dict[str, Any]:
         """What ``run.yaml`` says of it."""
@@ -200,21 +196,39 @@ def find_data(entry: Entry, data_dir: Path, split: str | None) -> tuple[Path, Lo
     return rows_file, prepare(entry.benchmark.name, entry.preparer, rows_file, split)
 
 
+def make(job: Job, checked: Checked, endpoint: Endpoint, output_file: Path) -> Generated:
+    """The generate stage against a server."""
+    config = job.config
+    own = endpoint.server_type == "embedded"
+    settings = request_settings(config, endpoint, job.samples)
+    return generate(
+        job,
+        checked,
+        replace(settings, file_urls=_sends_paths(config, endpoint, checked.first_file)),
+        endpoint.urls or endpoint.url,
+        output_file,
+        window=min(config.max_concurrent_requests, endpoint.window or config.max_concurrent_requests),
+        adapt=endpoint.window is None,
+        api_key=None if own else api_key(),
+    )
+
+
+def _sends_paths(config: RunConfig, endpoint: Endpoint, first_file: str | None) -> bool:
+    """Whether image files go as paths: as asked for, or as one request with a path turns out."""
+    if config.image_transport is ImageTransport.base64 or first_file is None or endpoint.transform:
+        return False
+    if config.image_transport is ImageTransport.file:
+        return True
+    status, answer = ask(endpoint, "What is this?", [file_url(first_file)], max_tokens=1)
+    LOG.info("images go as %s", "paths" if status == 200 else f"base64 (a path: HTTP {status}, {answer})")
+    return status == 200
+
+
 def execute(run: BenchmarkRun, endpoint: Endpoint, folder: RunFolder) -> dict[str, Any]:
     """Generate, score and aggregate; returns the metrics, which are in the folder then."""
-    window = min(run.config.max_concurrent_requests, endpoint.window or run.config.max_concurrent_requests)
-    generated = generate(
-        run.job,
-        run.checked,
-        run.settings(endpoint),
-        endpoint.urls or endpoint.url,
-        folder.output_file(run.name),
-        window=window,
-        adapt=endpoint.window is None,
-        api_key=api_key() if endpoint.server_type != "embedded" else None,
-    )
+    generated = make(run.job, run.checked, endpoint, folder.output_file(run.name))
     run.stopped = generated.stopped
-    folder.add_timing(run.name, timing(generated))
+    folder.add_timing(folder.timing_file(run.name), timing(generated))
     LOG.info(
         "%s: %d asked, %d were there already, %d stale lines left out, %d retries",
         *(run.name, generated.asked, generated.reused, generated.stale, generated.retries),

@@ -10,7 +10,7 @@ import difflib
 import json
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +33,11 @@ class Message:
 
     role: str
     parts: tuple[Part, ...]
+
+
+def images_of(messages: Sequence[Message]) -> Iterator[ImageSource]:
+    """The images of messages, in order."""
+    return (part for message in messages for part in message.parts if isinstance(part, ImageSource))
 
 
 class FewShotExamples(BaseModel):

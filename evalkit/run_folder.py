@@ -105,9 +105,8 @@ class RunFolder:
         text = yaml.safe_dump(hidden(whole), sort_keys=False, allow_unicode=True, width=110)
         replace_file(self.run_file, text.encode())
 
-    def add_timing(self, benchmark: str, session: Mapping[str, Any]) -> None:
-        """Add a session to ``timing.json``."""
-        path = self.timing_file(benchmark)
+    def add_timing(self, path: Path, session: Mapping[str, Any]) -> None:
+        """Add a session to a ``timing.json``."""
         try:
             sessions = orjson.loads(path.read_bytes())["sessions"]
         except (OSError, orjson.JSONDecodeError, KeyError, TypeError):

@@ -6,10 +6,12 @@ or escaped. The content key is a hash of what is asked, with images by their dig
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import blake3
 import orjson
@@ -41,6 +43,8 @@ class Settings:
     samples: int = 1
     transform: Callable[[EncodedImage], EncodedImage] | None = None
     transform_name: str = ""
+    file_urls: bool = False
+    """Name image files by file:// URLs, for a server that may read them, instead of sending their bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,20 +132,27 @@ class RequestBuilder:
         if source in self._recent:
             self._recent.move_to_end(source)
             return self._recent[source]
-        if source.kind == "url":
-            part = b'{"type":"image_url","image_url":{"url":%b}}' % orjson.dumps(source.location)
-            made = digest(source, None), [part]
-        else:
-            image = read(source)
-            name = digest(source, image)
-            if self._settings.transform is not None:
-                image = self._settings.transform(image)
-            head = b'{"type":"image_url","image_url":{"url":"data:%b;base64,' % image.media_type.encode()
-            made = name, [head, pybase64.b64encode(image.data), b'"}}']
+        image = None if source.kind == "url" else read(source)
+        made = digest(source, image), self._image_pieces(source, image)
         self._recent[source] = made
         if len(self._recent) > self.KEPT_IMAGES:
             self._recent.popitem(last=False)
         return made
+
+    def _image_pieces(self, source: ImageSource, image: EncodedImage | None) -> list[bytes]:
+        """The JSON of an image's part of a message."""
+        if image is None or (self._settings.file_urls and source.kind == "file"):
+            url = source.location if image is None else file_url(source.location)
+            return [b'{"type":"image_url","image_url":{"url":%b}}' % orjson.dumps(url)]
+        if self._settings.transform is not None:
+            image = self._settings.transform(image)
+        head = b'{"type":"image_url","image_url":{"url":"data:%b;base64,' % image.media_type.encode()
+        return [head, pybase64.b64encode(image.data), b'"}}']
+
+
+def file_url(path: str) -> str:
+    """The file:// URL of a path."""
+    return f"file://{quote(os.path.abspath(path))}"
 
 
 def shown_body(body: Sequence[bytes], longest: int = 96) -> str:

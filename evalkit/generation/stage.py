@@ -24,7 +24,7 @@ from evalkit.generation.request import Request, RequestBuilder, Settings
 from evalkit.generation.window import AdaptiveWindow
 from evalkit.images import BadImage, ImageSource, check, folder_of
 from evalkit.progress import Progress
-from evalkit.prompt import Prompt
+from evalkit.prompt import Prompt, images_of
 from evalkit.rows import Row, read_rows
 
 LOG = logging.getLogger(__name__)
@@ -48,10 +48,11 @@ class Job:
 
 @dataclass
 class Checked:
-    """What the check before the run found: how many rows, and the lines left out for their images."""
+    """What the check before the run found: how many rows, which are left out, an image file of theirs."""
 
     rows: int
     skipped: dict[int, str] = field(default_factory=dict)
+    first_file: str | None = None
 
     def generations(self, samples: int) -> int:
         """How many generations are wanted."""
@@ -98,16 +99,13 @@ def check_rows(job: Job) -> Checked:
                 "overwrite; choose another with ++generation_key=NAME"
             )
         try:
-            for message in job.prompt.render(row, folder):
-                for part in message.parts:
-                    if isinstance(part, ImageSource) and part != recent:
-                        if part.kind == "url" and not job.takes_urls:
-                            raise UserError(
-                                f"{row.place}: the embedded server fetches no image URLs; download them"
-                            )
-                        if config.check_images is not CheckImages.none:
-                            check(part, config.image_limits, decode=config.check_images is CheckImages.full)
-                        recent = part
+            for source in images_of(job.prompt.render(row, folder)):
+                # Rows about the same image follow one another.
+                if source != recent:
+                    _check_image(source, job, row)
+                    recent = source
+                if source.kind == "file" and found.first_file is None:
+                    found.first_file = source.location
         except BadImage as error:
             found.skipped[row.line] = (
                 f"{row.place} (id {row.id}): {str(error).removeprefix(row.place + ': ')}"
@@ -124,6 +122,13 @@ def check_rows(job: Job) -> Checked:
     if len(found.skipped) == found.rows:
         raise UserError(f"{job.rows_file}: no row has an image that can be used")
     return found
+
+
+def _check_image(source: ImageSource, job: Job, row: Row) -> None:
+    if source.kind == "url" and not job.takes_urls:
+        raise UserError(f"{row.place}: the embedded server fetches no image URLs; download them")
+    if job.config.check_images is not CheckImages.none:
+        check(source, job.config.image_limits, decode=job.config.check_images is CheckImages.full)
 
 
 def first_request(job: Job, settings: Settings, checked: Checked) -> Request:

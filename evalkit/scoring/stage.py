@@ -127,6 +127,11 @@ class StoredGenerations:
         """The most samples that a row has."""
         return max(map(len, self._rows.values()), default=0)
 
+    @property
+    def wanted(self) -> int:
+        """How many generations there would be if every row had as many samples."""
+        return len(self._rows) * self.samples
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The lines that count."""
         with self.path.open("rb") as stream:
