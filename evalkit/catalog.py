@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
@@ -56,7 +57,7 @@ class Catalog:
             return Entry(benchmark, preparer)
         for point in entry_points(group=ENTRY_POINT_GROUP):
             if point.name == name:
-                return _entry_of(point.load(), name, None)
+                return _load_point(point)
         names = self.names()
         near = difflib.get_close_matches(name, names, 3, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(names)}"
@@ -83,6 +84,7 @@ def _package_folder(package: str) -> Path:
 
 
 def _plugin_folders(folder: Path) -> list[Path]:
+    folder = Path(os.path.abspath(folder))  # "." has no name that a benchmark could be known by
     if (folder / "benchmark.py").is_file():
         return [folder]
     found = sorted(each.parent for each in folder.glob("*/benchmark.py"))
@@ -98,6 +100,17 @@ def _load_folder(folder: Path) -> Entry:
     module = _load_file(folder / "benchmark.py")
     preparation = _load_file(folder / "prepare.py") if (folder / "prepare.py").is_file() else None
     return _entry_of(module, str(folder / "benchmark.py"), folder, preparation)
+
+
+def _load_point(point: EntryPoint) -> Entry:
+    origin = f"benchmark {point.name} ({point.value})"
+    try:
+        module = point.load()
+    except Exception as error:  # whatever another's package raises is told with its name
+        raise UserError(f"{origin}: cannot be loaded: {type(error).__name__}: {error}") from error
+    # Prompts, and rows where there is no preparer, stand beside the module.
+    file = getattr(module, "__file__", None)
+    return _entry_of(module, origin, Path(file).parent if file else None)
 
 
 def _entry_of(

@@ -69,6 +69,7 @@ def _figure(scores: MeanScore) -> dict[str, Any]:
     low, high = scores.interval()
     return {
         "num_entries": scores.n,
+        "num_clusters": scores.clusters,
         "score": _rounded(scores.mean),
         "score_ci95": [_rounded(low), _rounded(high)],
     }

@@ -190,6 +190,7 @@ def find_data(entry: Entry, data_dir: Path, split: str | None) -> tuple[Path, Lo
         return rows_file, lock
     if entry.preparer is None:
         raise UserError(f"{rows_file}: is not there, and {entry.benchmark.name} has no preparer")
+    entry.preparer.check_split(entry.benchmark.name, split)
     LOG.warning(
         "%s: its data are not prepared yet; preparing them in %s", entry.benchmark.name, rows_file.parent
     )

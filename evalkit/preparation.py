@@ -70,6 +70,11 @@ class Preparer:
     rows: Callable[[PrepareContext], Iterator[Mapping[str, Any]]]
     expected_rows: Mapping[str, int] = field(default_factory=dict)
 
+    def check_split(self, name: str, split: str) -> None:
+        """Raise UserError where the benchmark called ``name`` is known not to have the split."""
+        if self.expected_rows and split not in self.expected_rows:
+            raise UserError(f"--split={split}: {name} has {', '.join(self.expected_rows)}")
+
 
 def prepare(
     name: str,
@@ -84,8 +89,7 @@ def prepare(
     Raises UserError for an unknown split or a row count that is not the known one, RunError where the
     disk fails.
     """
-    if preparer.expected_rows and split not in preparer.expected_rows:
-        raise UserError(f"--split={split}: {name} has {', '.join(preparer.expected_rows)}")
+    preparer.check_split(name, split)
     temporary = rows_file.with_name(f".{rows_file.name}.{os.getpid()}.tmp")
     try:
         rows_file.parent.mkdir(parents=True, exist_ok=True)

@@ -41,8 +41,9 @@ class MeanScore:
 
     Kept in two arrays, 16 bytes a row. The interval is Wilson's at the effective sample size
     m(1 − m) / var(m), where the variance of the mean is the cluster-robust one, G/(G−1) · Σ_g r_g² / n²
-    with r_g the sum of a cluster's residuals. For 0/1 scores the size is at most n. Where the variance
-    cannot be estimated (all scores equal, a single cluster) the number of clusters is the size.
+    with r_g the sum of a cluster's residuals. For 0/1 scores the size is at most n. Scores that are all
+    equal show no variance; the size is then what it would be had one of them been different,
+    (n−1)(G−1)/G, and n where every row is a cluster of its own. A single cluster is worth one row.
     """
 
     def __init__(self) -> None:
@@ -59,6 +60,11 @@ class MeanScore:
     def n(self) -> int:
         """Rows."""
         return len(self._scores)
+
+    @property
+    def clusters(self) -> int:
+        """Clusters of rows."""
+        return len(set(self._clusters))
 
     @property
     def mean(self) -> float:
@@ -84,7 +90,7 @@ class MeanScore:
             return 1.0
         variance = clusters / (clusters - 1) * math.fsum(squares) / self.n**2
         if variance < 1e-18:
-            return float(clusters)
+            return float(self.n if clusters == self.n else (self.n - 1) * (clusters - 1) / clusters)
         size = mean * (1 - mean) / variance
         binary = all(score in (0.0, 1.0) for score in self._scores)
         return min(size, self.n) if binary else size

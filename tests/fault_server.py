@@ -26,13 +26,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 WORDS = ("red", "green", "blue", "black", "white", "yellow", "circle", "square")
 """What a healthy answer is: one of these, by the digest of what was asked."""
 
-Cut = Literal["unanswered", "head", "body", "short"]
+Cut = Literal["unanswered", "head", "body", "short", "stall"]
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,9 @@ class Answer:
     Without ``body`` it is answered as by a healthy model, with ``message`` merged into the reply's message
     and ``finish`` as its finish reason. ``wait`` seconds pass before the first byte, ``pause`` seconds
     between the pieces of a slow body. ``cut`` breaks the connection: after the request was read, in the
-    middle of the head, in the middle of the body, or (``short``) with an orderly close before the body's
-    end. ``hang`` keeps the connection open and never answers.
+    middle of the head, in the middle of the body, (``short``) with an orderly end before the body's, or
+    (``stall``) by silence in the middle of the body. ``hang`` keeps the connection open and never answers.
+    A healthy answer is streamed where the request asks for it.
     """
 
     status: int = 200
@@ -119,6 +120,7 @@ ANSWERS: dict[str, Answer] = {
     "short_body": Answer(cut="short"),
     "slow": Answer(pause=0.02),
     "hang": Answer(hang=True),
+    "stall": Answer(cut="stall"),
     # Errors that pass.
     "too_many_requests": Answer(429, _json({"error": "slow down"}), {"Retry-After": "1"}),
     "overloaded": Answer(429, _json({"error": {"message": "Rate limit reached"}})),
@@ -374,6 +376,8 @@ class FaultServer:
                 pass
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the client has gone
+        except asyncio.CancelledError:
+            pass  # the server ends; asyncio would log a handler that was cancelled
         finally:
             self._writers.discard(writer)
             writer.close()
@@ -425,12 +429,16 @@ class FaultServer:
                 await asyncio.sleep(self.latency + answer.wait)
             if answer.hang:
                 await asyncio.Event().wait()
+            completion = None
             if answer.body is None:
-                body = _json(self._completion(received, answer))
-                answer = Answer(answer.status, body, answer.headers, pause=answer.pause, cut=answer.cut)
+                completion = self._completion(received, answer)
+            if completion is not None and received.body.get("stream"):
+                going_on = await _send_stream(writer, answer, _events(completion))
+            else:
+                body = answer.body if completion is None else _json(completion)
+                going_on = await _send(writer, replace(answer, body=body))
         finally:
             self.in_flight -= 1
-        going_on = await _send(writer, answer)
         received.done = answer.cut is None
         if self.lifetime is not None and self.answered >= self.lifetime:
             self._ending.set()
@@ -461,11 +469,7 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer) -> bool:
         return False
     if answer.cut is not None:
         writer.write(head.encode()[:24] if answer.cut == "head" else head.encode() + body[: len(body) // 2])
-        await writer.drain()
-        # What was sent must have left before the reset, which would take it back.
-        await asyncio.sleep(0.01)
-        if answer.cut != "short":
-            _reset(writer)
+        await _break_off(writer, answer.cut)
         return False
     writer.write(head.encode())
     if answer.pause:
@@ -477,6 +481,50 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer) -> bool:
         writer.write(body)
     await writer.drain()
     return fields.get("Connection") != "close"
+
+
+async def _send_stream(writer: asyncio.StreamWriter, answer: Answer, events: list[bytes]) -> bool:
+    """Send events as chunks; a ``short`` stream has an orderly end, without its last events."""
+    head = b"HTTP/1.1 200 -\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    if answer.cut in ("unanswered", "head"):
+        writer.write(head[:24] if answer.cut == "head" else b"")
+        await _break_off(writer, "head")
+        return False
+    writer.write(head)
+    for event in events if answer.cut is None else events[: len(events) // 2]:
+        writer.write(b"%x\r\n%b\r\n" % (len(event), event))
+        await writer.drain()
+        await asyncio.sleep(answer.pause)
+    if answer.cut in ("body", "stall"):
+        await _break_off(writer, answer.cut)
+        return False
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
+    return True
+
+
+def _events(completion: dict[str, Any]) -> list[bytes]:
+    """A completion as the events of a stream: two characters each, the finish reason, the usage, the end."""
+    (choice,) = completion["choices"]
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    for name, text in choice["message"].items():
+        if name != "role" and text:
+            deltas += [{name: text[start : start + 2]} for start in range(0, len(text), 2)]
+    chunks = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
+    chunks.append({"choices": [], "usage": completion["usage"]})
+    return [b"data: " + _json(chunk) + b"\n\n" for chunk in chunks] + [b"data: [DONE]\n\n"]
+
+
+async def _break_off(writer: asyncio.StreamWriter, cut: Cut) -> None:
+    """End in the middle, after what was written."""
+    await writer.drain()
+    # What was sent must have left before the reset, which would take it back.
+    await asyncio.sleep(0.01)
+    if cut == "stall":
+        await asyncio.Event().wait()
+    if cut != "short":
+        _reset(writer)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+from aiohttp.http_exceptions import HttpProcessingError
 
 _DATA = b"data:"
 _DONE = b"[DONE]"
@@ -20,6 +21,16 @@ async def read_stream(content: aiohttp.StreamReader) -> dict[str, Any]:
 
     Raises BrokenStream where it says an error, or ends without a finish reason: half a reply is none.
     """
+    try:
+        return await _assembled(content)
+    except (AttributeError, TypeError) as error:
+        raise BrokenStream(f"an event that is none of a chat completion ({error})") from None
+    except (ValueError, HttpProcessingError) as error:
+        # aiohttp's bound for a line; which of the two is raised depends on its version.
+        raise BrokenStream(f"an event that is too long ({' '.join(str(error).split())[:100]})") from None
+
+
+async def _assembled(content: aiohttp.StreamReader) -> dict[str, Any]:
     text: dict[str, list[str]] = {"content": [], "reasoning": [], "refusal": []}
     finish: str | None = None
     usage: Any = None

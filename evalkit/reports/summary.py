@@ -28,6 +28,7 @@ class Line:
     low: float | None
     high: float | None
     n: int
+    clusters: int = 0
     validity: float | None = None
     avg_tokens: float | None = None
     states: dict[str, int] | None = None
@@ -64,6 +65,8 @@ def _table(path: Path) -> Table:
                 continue
             for mode, figures in modes.items():
                 lines.append(_line(name, label, mode, figures, metrics))
+        if not lines:
+            raise KeyError(name)
         return Table(name, metrics["status"], metrics["complete"], lines, metrics["references"])
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
@@ -82,6 +85,7 @@ def _line(name: str, label: str, mode: str, figures: dict[str, Any], metrics: di
         low=low,
         high=high,
         n=figures["num_entries"],
+        clusters=figures["num_clusters"],
         validity=figures.get("validity"),
         avg_tokens=figures.get("avg_tokens"),
         states=figures.get("states"),
@@ -95,7 +99,7 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-COLUMNS = ("", "score %", "95 % interval", "n", "valid %", "tokens", "not ok")
+COLUMNS = ("", "score %", "95 % interval", "n (images)", "valid %", "tokens", "not ok")
 
 
 def _cells(line: Line) -> tuple[str, ...]:
@@ -106,7 +110,7 @@ def _cells(line: Line) -> tuple[str, ...]:
         f"{'  ' if line.subset else ''}{name}{several}",
         percent(line.score),
         f"{percent(line.low)} – {percent(line.high)}",
-        f"{line.n:,}",
+        f"{line.n:,}" if line.clusters == line.n else f"{line.n:,} ({line.clusters:,})",
         percent(line.validity),
         "–" if line.avg_tokens is None else f"{line.avg_tokens:.1f}",
         ", ".join(f"{count} {state}" for state, count in not_ok.items()) or "–",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 
@@ -39,9 +39,8 @@ def api_key() -> str | None:
 
 
 def without_login(url: str) -> str:
-    """The URL without a user's name and password."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    """The URL without a user's name and password. Not parsed: a broken one is to hide them too."""
+    return re.sub(r"(://)[^/?#]*@", r"\1", url)
 
 
 def fetch(url: str, body: Mapping[str, Any] | None = None, *, timeout: float) -> Answer:

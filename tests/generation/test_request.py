@@ -262,7 +262,13 @@ INFERENCE_VALUES = {
     "reasoning_effort": "low",
     "extra_body": "{mm: 1}",
 }
-NOT_ASKED = ("inference.timeout=5", "retry.attempts=2", "max_concurrent_requests=3", "max_samples=7")
+NOT_ASKED = (
+    "inference.timeout=5",
+    "inference.stream=true",
+    "retry.attempts=2",
+    "max_concurrent_requests=3",
+    "max_samples=7",
+)
 
 
 def config_key(folder: Path, override: str | None, endpoint: Endpoint = ENDPOINT) -> str:
@@ -274,7 +280,7 @@ def config_key(folder: Path, override: str | None, endpoint: Endpoint = ENDPOINT
 def test_every_sampling_option_is_part_of_the_key(folder: Path) -> None:
     options = {key.partition(".")[2] for key in known_keys() if key.startswith("inference.")}
     # An option that is new must be decided on here: is it asked of the model or not?
-    assert options == {*INFERENCE_VALUES, "timeout"}
+    assert options == {*INFERENCE_VALUES, "timeout", "stream"}
     found = {config_key(folder, f"inference.{name}={value}") for name, value in INFERENCE_VALUES.items()}
     found |= {config_key(folder, None), config_key(folder, "chat_template_kwargs.enable_thinking=false")}
     assert len(found) == len(INFERENCE_VALUES) + 2
