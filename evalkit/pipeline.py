@@ -210,6 +210,7 @@ def make(job: Job, checked: Checked, endpoint: Endpoint, output_file: Path) -> G
         output_file,
         window=min(config.max_concurrent_requests, endpoint.window or config.max_concurrent_requests),
         adapt=endpoint.window is None,
+        hosted=endpoint.server_type == "openai",
         api_key=None if own else api_key(),
     )
 

@@ -59,7 +59,7 @@ LETTERS = st.one_of(st.sampled_from("\\'\"${}[]()<>,=: 1e~"), st.characters(excl
 
 
 @given(st.lists(st.text(LETTERS), min_size=len(TEXT_KEYS), max_size=len(TEXT_KEYS)))
-@settings(max_examples=25)  # of five texts each
+@settings(max_examples=15)  # of five texts each
 @example(list(AWKWARD_TEXTS[:5]))
 @example(list(AWKWARD_TEXTS[5:10]))
 @example(list(AWKWARD_TEXTS[10:]))

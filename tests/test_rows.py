@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit import rows as rows_module
@@ -30,6 +30,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.dictionaries(st.text().filter(lambda name: name != "id"), JSON), st.integers(0, 2)))
 )

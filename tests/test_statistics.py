@@ -123,9 +123,18 @@ def test_graded_scores_have_a_narrower_interval_than_right_and_wrong_of_the_same
 
 
 @pytest.mark.parametrize("score", [0.0, 1.0, 0.5])
-def test_where_all_agree_the_number_of_clusters_decides(score: float) -> None:
-    found = mean_score([(score, number // 5) for number in range(60)])
-    assert found.interval() == wilson(score, 12)
+def test_rows_on_their_own_that_all_agree_have_wilsons_interval(score: float) -> None:
+    assert mean_score([(score, number) for number in range(12)]).interval() == wilson(score, 12)
+
+
+def test_a_row_that_goes_wrong_lowers_the_interval_and_never_raises_it() -> None:
+    # With all rows right there is no variance to estimate; the interval must not jump there.
+    lows = [
+        mean_score([(float(number >= wrong), number // 5) for number in range(60)]).interval()[0]
+        for wrong in range(6)
+    ]
+    assert lows == sorted(lows, reverse=True)
+    assert lows[0] - lows[1] < 0.05
 
 
 def test_a_single_image_says_next_to_nothing() -> None:

@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -70,6 +71,15 @@ class _Address:
         self.busy = 0
         self.down_until = 0.0
         self.pause = pause
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What one exchange brought: the status, and the body's bytes or a stream's events put together."""
+
+    status: int
+    body: bytes | dict[str, Any]
+    retry_after: str | None
 
 
 class ChatClient:
@@ -192,16 +202,26 @@ class ChatClient:
 
     async def _attempt(self, address: _Address, body: Sequence[bytes]) -> Reply | Fault:
         started = time.monotonic()
+        sent = await self._send(address.url, body)
+        if isinstance(sent, Fault):
+            return replace(sent, message=self._without_key(sent.message))
+        self._unreachable_since = None
+        address.down_until, address.pause = 0.0, self._retry.first_wait
+        if isinstance(sent.body, bytes) and sent.status != 200:
+            return classify(
+                sent.status, self._without_key(sent.body.decode("utf-8", "replace")), sent.retry_after
+            )
+        return parse_answer(sent.body, time.monotonic() - started)
+
+    async def _send(self, url: str, body: Sequence[bytes]) -> Sent | Fault:
+        """One exchange with a server."""
         try:
-            async with self._session.post(
-                address.url, data=SplicedBody(body), allow_redirects=False
-            ) as answer:
-                status = answer.status
-                retry_after = answer.headers.get("Retry-After")
-                streamed = status == 200 and answer.content_type == "text/event-stream"
+            async with self._session.post(url, data=SplicedBody(body), allow_redirects=False) as answer:
+                streamed = answer.status == 200 and answer.content_type == "text/event-stream"
                 raw = await (read_stream(answer.content) if streamed else answer.read())
+                return Sent(answer.status, raw, answer.headers.get("Retry-After"))
         except BrokenStream as error:
-            return Fault("retry", "broken_answer", self._without_key(str(error)))
+            return Fault("retry", "broken_answer", str(error))
         except aiohttp.ConnectionTimeoutError:
             return Fault("retry", "unreachable", f"no connection within {self._timeout.sock_connect:g} s")
         except asyncio.TimeoutError:
@@ -210,11 +230,6 @@ class ChatClient:
             return Fault("retry", "unreachable", f"{type(error).__name__}: {error}")
         except (aiohttp.ClientError, OSError) as error:
             return Fault("retry", "connection_lost", f"{type(error).__name__}: {error}")
-        self._unreachable_since = None
-        address.down_until, address.pause = 0.0, self._retry.first_wait
-        if isinstance(raw, bytes) and status != 200:
-            return classify(status, self._without_key(raw.decode("utf-8", "replace")), retry_after)
-        return parse_answer(raw, time.monotonic() - started)
 
     def _without_key(self, text: str) -> str:
         """An error's text without our key: some servers tell the wrong key back, and errors are stored."""

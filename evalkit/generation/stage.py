@@ -153,12 +153,14 @@ def generate(
     *,
     window: int,
     adapt: bool = True,
+    hosted: bool = False,
     api_key: str | None = None,
 ) -> Generated:
     """Make every generation that ``output_file`` does not hold yet.
 
     At most ``window`` requests are in flight; with ``adapt`` it is the ceiling of a window that finds its
-    own width.
+    own width. ``hosted`` goes through the ``openai`` package.
+
     Raises FatalAnswer or LostServer where the server ends the run; what came back is in the file then.
     """
     with OutputLog(output_file) as log:
@@ -166,7 +168,17 @@ def generate(
             LOG.warning(
                 "%s: the last line was torn (%d bytes) and is asked again", output_file, log.torn_bytes
             )
-        return _Stage(job, checked, settings, log).run(base_urls, window, adapt, api_key)
+        return _Stage(job, checked, settings, log).run(
+            base_urls, window, adapt=adapt, client_class=_client_class(hosted), api_key=api_key
+        )
+
+
+def _client_class(hosted: bool) -> type[ChatClient]:
+    if not hosted:
+        return ChatClient
+    from evalkit.generation.hosted import HostedClient
+
+    return HostedClient
 
 
 class _Stage:
@@ -191,11 +203,17 @@ class _Stage:
         self.result = Generated(array("q", [MISSING]) * total, checked.skipped)
 
     def run(
-        self, base_urls: str | Sequence[str], ceiling: int, adapt: bool, api_key: str | None
+        self,
+        base_urls: str | Sequence[str],
+        ceiling: int,
+        *,
+        adapt: bool,
+        client_class: type[ChatClient],
+        api_key: str | None,
     ) -> Generated:
         config = self.job.config
         window = AdaptiveWindow(max(1, min(ceiling, len(self.result.offsets))), fixed=not adapt)
-        client = ChatClient(
+        client = client_class(
             base_urls,
             config.retry,
             config.inference.timeout,

@@ -18,7 +18,9 @@ def sampling_parameters(config: RunConfig, server_type: str) -> dict[str, Any]:
     inference = config.inference
     fields: dict[str, Any] = {"temperature": inference.temperature, "top_p": inference.top_p}
     if inference.tokens_to_generate is not None:
-        fields["max_tokens"] = inference.tokens_to_generate
+        # Hosted reasoning models take the new name alone; model servers know the old one.
+        name = "max_completion_tokens" if server_type == "openai" else "max_tokens"
+        fields[name] = inference.tokens_to_generate
     optional = {
         "presence_penalty": inference.presence_penalty or None,
         "frequency_penalty": inference.frequency_penalty or None,
@@ -30,6 +32,8 @@ def sampling_parameters(config: RunConfig, server_type: str) -> dict[str, Any]:
         optional |= {"logprobs": True, "top_logprobs": inference.top_logprobs}
     optional |= _not_in_openai(inference, server_type)
     fields |= {key: value for key, value in optional.items() if value is not None}
+    if server_type == "openai" and inference.stream:
+        raise UserError("inference.stream: hosted servers' replies are not streamed; raise inference.timeout")
     for key in RESERVED:
         if key in inference.extra_body:
             raise UserError(f"inference.extra_body.{key}: evalkit sets {key!r} itself")

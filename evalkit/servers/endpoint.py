@@ -39,6 +39,10 @@ class Endpoint:
     info: dict[str, Any] = field(default_factory=dict)
 
 
+class NoList(RunError):
+    """A server that has no list of models."""
+
+
 def base_url(address: str) -> str:
     """The address with its ``/v1``; raises UserError where it is not one."""
     try:
@@ -81,7 +85,13 @@ def connect(addresses: str, model: str | None, server_type: str) -> Endpoint:
 
 def _connect(url: str, model: str | None, server_type: str) -> Endpoint:
     shown = without_login(url)
-    served = _get(f"{url}/models", shown)
+    try:
+        served = _get(f"{url}/models", shown)
+    except NoList:
+        if server_type != "openai" or model is None:
+            raise
+        # Some hosted APIs have no list of models.
+        return Endpoint(url, model, server_type, info={"address": shown, "server_type": server_type})
     try:
         cards = {each["id"]: each for each in served["data"]}
     except (TypeError, KeyError):
@@ -121,6 +131,8 @@ def _get(url: str, shown: str) -> Any:
         raise RunError(
             f"{shown}: no server answers there ({reason}); start it, or mend --server_address"
         ) from None
+    if answer.status in (404, 405, 501):
+        raise NoList(f"{shown}: HTTP {answer.status} for its models: is this an OpenAI-compatible server?")
     if answer.status != 200:
         hint = f"; set {API_KEY_VARIABLES[0]}" if answer.status in (401, 403) else ""
         raise RunError(f"{shown}: HTTP {answer.status} for {url.rpartition('/')[2]}{hint}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from evalkit.config import ServerConfig
 from evalkit.errors import UserError
 from evalkit.servers.endpoint import Endpoint, base_url, connect
+from evalkit.servers.http import API_KEY_VARIABLES, api_key
 
 SERVER_TYPES = ("embedded", "vllm", "sglang", "openai")
 
@@ -37,6 +38,8 @@ class Server:
             raise UserError("--server_type=embedded starts its own server; leave out --server_address")
         if kind == "openai" and not address:
             raise UserError("--server_type=openai: give the --server_address: https://openrouter.ai/api/v1")
+        if kind == "openai" and api_key() is None:
+            raise UserError(f"--server_type=openai: set {' or '.join(API_KEY_VARIABLES)} to the server's key")
         for each in address.split(",") if address else ():
             base_url(each.strip())
         return cls(kind, address, model, gpus, args)
