@@ -46,6 +46,7 @@ def self_hosted(
         raise UserError(f"--server_type={kind}: --model is needed: a hub id or a model folder")
     check_model_folder(model)
     replicas = plan(kind, model, gpus, server_args, config.replicas, executable(kind))
+    name_there = served_name(replicas[0].command) or model
     launches = []
     for number, replica in enumerate(replicas):
         name = kind if len(replicas) == 1 else f"{kind} {number + 1}"
@@ -54,7 +55,7 @@ def self_hosted(
         launches.append(Launch(name, replica.command, partial(answers, health), own_log, replica.environment))
     with launched(launches, config.start_timeout):
         addresses = ",".join(f"http://127.0.0.1:{each.port}/v1" for each in replicas)
-        yield connect(addresses, model, kind)
+        yield connect(addresses, name_there, kind)
 
 
 def plan(
@@ -77,6 +78,15 @@ def plan(
         command = _command(kind, program, model, port, share) + extra
         found.append(Replica(command, _gpus_of(number, share, replicas, os.environ), port))
     return found
+
+
+def served_name(command: Sequence[str]) -> str | None:
+    """The name that ``--served-model-name`` gives the model, None where it keeps its own."""
+    for place, each in enumerate(command):
+        flag, equals, value = each.partition("=")
+        if flag == "--served-model-name":
+            return value if equals else next(iter(command[place + 1 :]), None)
+    return None
 
 
 def _command(kind: str, program: Sequence[str], model: str, port: int, gpus: int) -> list[str]:

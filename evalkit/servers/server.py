@@ -69,9 +69,8 @@ class Server:
         model = self.model or "(the server's only model)"
         if self.address is not None:
             return Endpoint(base_url(self.address.split(",")[0]), model, self.kind)
-        from evalkit.servers.self_hosted import executable, plan
+        from evalkit.servers.self_hosted import executable, plan, served_name
 
         (first, *_) = plan(self.kind, model, self.gpus, self.args, config.replicas, executable(self.kind))
-        return Endpoint(
-            f"http://127.0.0.1:{first.port}/v1", model, self.kind, info={"command": first.command}
-        )
+        name = served_name(first.command) or model
+        return Endpoint(f"http://127.0.0.1:{first.port}/v1", name, self.kind, info={"command": first.command})
