@@ -130,10 +130,10 @@ class ServerConfig:
     """The image projector (GGUF) that belongs to ``--model=some.gguf``."""
     context: int = 1024
     """Tokens of context for each slot."""
-    slots: int = 8
+    slots: int = 4
     """Requests that the server works on side by side."""
     threads: int = 0
-    """Threads of computation; 0: as many as there are cores."""
+    """Threads of computation; 0: one less than there are cores."""
     start_timeout: float = 1200.0
     """Seconds until a server that evalkit starts must answer; large models load for many minutes."""
     replicas: int = 1

@@ -127,7 +127,7 @@ def test_a_mistake_is_exit_code_2_and_one_line_that_names_it(
             "--benchmarks: name the one",
         ),
         (
-            ("score", "--benchmarks=easy-vqa", "--input_file=x", "--output_file=./x"),
+            ("score", "--benchmarks=easy-vqa", "--input_file=x", "--output_file=y/../x"),
             "--output_file must not be",
         ),
     ],

@@ -193,7 +193,7 @@ def test_every_key_that_is_not_ours_is_refused_by_name(key: str, plus: str) -> N
 
 @pytest.mark.parametrize("override", ["++=1", "=", "+", "++max_samples", "~max_samples", "", "++ =1"])
 def test_an_override_without_a_key_or_a_value_is_refused(override: str) -> None:
-    assert refusal([override])
+    assert refusal([override]).startswith(("unknown key ", f"{override}: an override reads ++key=value"))
 
 
 @pytest.mark.parametrize(

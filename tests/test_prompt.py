@@ -90,6 +90,10 @@ def test_literal_json_stays_as_it_is_and_a_placeholder_beside_it_is_filled(
         ("{{x}}", "{x}"),
         ("a } alone, {x}", "a } alone, X"),
         ("an open { and {x}", "an open { and X"),
+        ("{x!r} {{x}} {", "{x!r} {x} {"),
+        ("{x!r}", "{x!r}"),  # no formatting: JSON such as {a:1} must not be read as one
+        ("{x:>3}", "{x:>3}"),
+        ("{x.y}", "{x.y}"),
         ("{x!r} {x:>3} {x.y} {x[0]} {0} {x}", "{x!r} {x:>3} {x.y} {x[0]} {0} X"),
         (r"\frac{1}{2} {x}", r"\frac{1}{2} X"),
     ],

@@ -39,6 +39,7 @@ class HostedClient(ChatClient):
             await client.close()
 
     async def _send(self, url: str, body: Sequence[bytes]) -> Sent | Fault:
+        from httpx import ConnectError
         from openai import APIConnectionError, APIStatusError, APITimeoutError
 
         fields: dict[str, Any] = orjson.loads(b"".join(body))
@@ -52,5 +53,8 @@ class HostedClient(ChatClient):
         except APITimeoutError:
             return Fault("retry", "timeout", f"no answer within {self._patience:g} s")
         except APIConnectionError as error:
-            return Fault("retry", "unreachable", f"{type(error).__name__}: {error.__cause__ or error}")
+            # A connection that was made and broke uses up an attempt; one that was never made does not.
+            made = not isinstance(error.__cause__, ConnectError)
+            reason = "connection_lost" if made else "unreachable"
+            return Fault("retry", reason, f"{type(error).__name__}: {error.__cause__ or error}")
         return Sent(200, answer.content, None)

@@ -90,7 +90,7 @@ def _old_names(endpoint: Endpoint) -> Finding:
 
 
 def _clock(endpoint: Endpoint) -> Finding:
-    date = fetch(f"{endpoint.url}/models", timeout=HEALTH_SECONDS).headers.get("Date")
+    date = fetch(f"{endpoint.url}/models", timeout=HEALTH_SECONDS).headers.get("date")
     if date is None:
         return Finding("clock", "–", "the server does not tell the time")
     skew = parsedate_to_datetime(date).timestamp() - time.time()

@@ -33,7 +33,8 @@ def embedded_server(model: str | None, config: ServerConfig, log_file: Path) -> 
     if find_spec("xllamacpp") is None:
         raise UserError("the embedded server needs the package xllamacpp: pip install xllamacpp")
     port = free_port()
-    threads = config.threads or len(os.sched_getaffinity(0))
+    # Its threads spin while they wait for one another: one core is left to everything else.
+    threads = config.threads or max(1, len(os.sched_getaffinity(0)) - 1)
     command = [sys.executable, "-m", "evalkit.servers.llama_process", "--model", str(weights)]
     command += ["--mmproj", str(mmproj)] if mmproj else []
     command += ["--port", str(port), "--slots", str(config.slots)]

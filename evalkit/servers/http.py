@@ -18,7 +18,7 @@ MOST_BYTES = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, whatever its status."""
+    """What came back, whatever its status; names of headers in small letters."""
 
     status: int
     headers: Mapping[str, str]
@@ -55,8 +55,12 @@ def fetch(url: str, body: Mapping[str, Any] | None = None, *, timeout: float) ->
     request = Request(url, None if body is None else orjson.dumps(body), headers)  # noqa: S310
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=timeout) as answer:
-            return Answer(answer.status, dict(answer.headers), answer.read(MOST_BYTES))
+            return Answer(answer.status, _small(answer.headers), answer.read(MOST_BYTES))
     except HTTPError as error:
-        return Answer(error.code, dict(error.headers), error.read(MOST_BYTES))
+        return Answer(error.code, _small(error.headers), error.read(MOST_BYTES))
     except (URLError, OSError, ValueError) as error:
         raise RunError(f"{without_login(url)}: {getattr(error, 'reason', error)}") from None
+
+
+def _small(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -23,11 +24,19 @@ LOG = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 15.0
 POLL_SECONDS = 0.1
 LOG_TAIL = 12
-_CAUSE = re.compile(
-    r"(?:unrecognized arguments|invalid choice|expected .*argument|address already in use|out of memory"
-    r"|No space left|not supported|does not exist|No such file|not found|[A-Za-z]*Error\b|error:)",
-    re.IGNORECASE,
+_BEFORE = re.compile(r"(?:\(\w[^()]* pid=\d+\) )?(?:ERROR \S+ \S+ \[[^\]]*\] *)?")
+"""What vLLM puts before every line: process and place."""
+_HARMLESS = re.compile(r"(?:[\[(][^\])]*[\])] )?(?:DEBUG|INFO|WARNING)\b")
+_CAUSES = (
+    re.compile(
+        r"unrecognized arguments|invalid choice|expected .*argument|address already in use|out of memory"
+        r"|No space left|^Value error, ",
+        re.IGNORECASE,
+    ),
+    re.compile(r"^[\w.]*(?:Error|Exception): \S"),
+    re.compile(r"\berror:|not supported|does not exist|No such file|not found", re.IGNORECASE),
 )
+"""What a line that tells why a server ended looks like, the most telling first."""
 
 
 class ServerFailed(RunError):
@@ -82,6 +91,17 @@ def launched(launches: Sequence[Launch], limit: float) -> Iterator[None]:
             each.end()
 
 
+def cause_in(lines: Sequence[str]) -> str:
+    """The line of a log that tells best why a server ended, without its prefix; empty where none does."""
+    candidates = [_BEFORE.sub("", line, count=1).strip() for line in lines if not _HARMLESS.match(line)]
+    for cause in _CAUSES:
+        # The first error is nearer to the cause; the last is often the wrapper's.
+        for line in candidates:
+            if cause.search(line):
+                return line
+    return ""
+
+
 class _Running:
     """A started server process, under its supervisor."""
 
@@ -90,7 +110,7 @@ class _Running:
         self._started = time.monotonic()
         launch.log_file.parent.mkdir(parents=True, exist_ok=True)
         with launch.log_file.open("ab") as log:
-            log.write(f"\n--- {' '.join(launch.command)}\n".encode())
+            log.write(f"\n--- {shlex.join(launch.command)}\n".encode())
             log.flush()
             self._log_start = log.tell()
             self._process = subprocess.Popen(  # noqa: S603
@@ -145,8 +165,6 @@ class _Running:
     def _cause(self) -> str:
         """The log's line that tells most, and its end."""
         lines = self._lines()
-        telling = [line for line in lines if _CAUSE.search(line)]
-        # The first error is nearer to the cause; the last is often the wrapper's.
-        head = telling[0][:400] if telling else "the log does not say why"
+        head = cause_in(lines)[:400] or "the log does not say why"
         tail = "\n".join(f"  {line[:200]}" for line in lines[-LOG_TAIL:]) or "  (nothing)"
         return f"{head}\nThe end of {self.launch.log_file}:\n{tail}"

@@ -119,6 +119,15 @@ def test_images_travel_as_they_are_with_the_type_of_their_bytes(folder: Path) ->
     assert images == [data_url(jpeg, "image/jpeg"), data_url(picture(2))]
 
 
+def test_a_file_may_travel_by_its_path(folder: Path) -> None:
+    # Which is how the image comes, not what is asked.
+    by_path = Settings("some-model", PARAMETERS, seed=3, file_urls=True)
+    (request,) = build(folder, asking=by_path)
+    url = body_of(request)["messages"][0]["content"][0]["image_url"]["url"]
+    assert url == f"file://{folder}/a.png"
+    assert request.key == build(folder)[0].key
+
+
 def test_a_url_is_passed_through(folder: Path) -> None:
     url = 'https://images.example/a "b".png?x=1&y=ü'
     (request,) = build(folder, make_row(image_path=url))
@@ -284,6 +293,21 @@ def test_every_sampling_option_is_part_of_the_key(folder: Path) -> None:
     found = {config_key(folder, f"inference.{name}={value}") for name, value in INFERENCE_VALUES.items()}
     found |= {config_key(folder, None), config_key(folder, "chat_template_kwargs.enable_thinking=false")}
     assert len(found) == len(INFERENCE_VALUES) + 2
+
+
+CONSTRAINTS = (
+    "json_object=true",
+    "choice=[red,blue]",
+    "choice=[blue,red]",
+    "regex='[0-9]{2}'",
+    "json_schema={type: object}",
+    "json_schema={type: array}",
+)
+
+
+def test_every_constraint_is_part_of_the_key(folder: Path) -> None:
+    found = {config_key(folder, None), *(config_key(folder, f"structured.{each}") for each in CONSTRAINTS)}
+    assert len(found) == len(CONSTRAINTS) + 1
 
 
 def test_the_address_timeouts_and_pace_are_no_part_of_the_key(folder: Path) -> None:
