@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import logging
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -409,17 +410,29 @@ def main() -> None:
     logging.getLogger("evalkit").addHandler(handler)
     debug = "--debug" in sys.argv
     try:
-        app()
+        code = app(standalone_mode=False)
     except EvalkitError as error:
         if debug:
             raise
-        print(f"evalkit: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(str(error), error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone; the rest is nobody's.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Exception as error:
         if debug:
             raise
-        print(
-            f"evalkit: unexpected {type(error).__name__}: {error} (--debug shows where; please report it)",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+        # The parser's own errors: typer brings the classes along under names that change.
+        if callable(told := getattr(error, "format_message", None)):
+            known = {each.name for each in app.registered_commands}
+            command = " ".join(each for each in sys.argv[1:2] if each.replace("-", "_") in known)
+            _end(f"{told()} (see 'evalkit {command}{' ' if command else ''}--help')", 2)
+        if type(error).__name__ == "Abort":
+            _end("stopped", 130)
+        _end(f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    print(f"evalkit: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -42,8 +42,8 @@ class MeanScore:
     Kept in two arrays, 16 bytes a row. The interval is Wilson's at the effective sample size
     m(1 − m) / var(m), where the variance of the mean is the cluster-robust one, G/(G−1) · Σ_g r_g² / n²
     with r_g the sum of a cluster's residuals. For 0/1 scores the size is at most n. Scores that are all
-    equal show no variance; the size is then what it would be had one of them been different,
-    (n−1)(G−1)/G, and n where every row is a cluster of its own. A single cluster is worth one row.
+    equal show no variance; the size is then what it would be had one of them been different: n − 1 in
+    clusters of the same size, and n where every row is one of its own. A single cluster is worth one row.
     """
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class MeanScore:
             return 1.0
         variance = clusters / (clusters - 1) * math.fsum(squares) / self.n**2
         if variance < 1e-18:
-            return float(self.n if clusters == self.n else (self.n - 1) * (clusters - 1) / clusters)
+            return float(self.n if clusters == self.n else self.n - 1)
         size = mean * (1 - mean) / variance
         binary = all(score in (0.0, 1.0) for score in self._scores)
         return min(size, self.n) if binary else size

@@ -39,7 +39,6 @@ class HostedClient(ChatClient):
             await client.close()
 
     async def _send(self, url: str, body: Sequence[bytes]) -> Sent | Fault:
-        from httpx import ConnectError
         from openai import APIConnectionError, APIStatusError, APITimeoutError
 
         fields: dict[str, Any] = orjson.loads(b"".join(body))
@@ -53,8 +52,9 @@ class HostedClient(ChatClient):
         except APITimeoutError:
             return Fault("retry", "timeout", f"no answer within {self._patience:g} s")
         except APIConnectionError as error:
-            # A connection that was made and broke uses up an attempt; one that was never made does not.
-            made = not isinstance(error.__cause__, ConnectError)
-            reason = "connection_lost" if made else "unreachable"
+            # A connection that was made and broke uses up an attempt; one that was never made does not. The
+            # name tells them apart: the package has changed the library that its errors come from.
+            never_made = type(error.__cause__).__name__ == "ConnectError"
+            reason = "unreachable" if never_made else "connection_lost"
             return Fault("retry", reason, f"{type(error).__name__}: {error.__cause__ or error}")
         return Sent(200, answer.content, None)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from evalkit.errors import RunError, UserError
 from evalkit.images import EncodedImage
-from evalkit.servers.http import API_KEY_VARIABLES, fetch, without_login
+from evalkit.servers.http import API_KEY_VARIABLES, api_key, fetch, without_login
 
 LOG = logging.getLogger(__name__)
 
@@ -65,6 +65,9 @@ def connect(addresses: str, model: str | None, server_type: str) -> Endpoint:
     urls = tuple(base_url(each.strip()) for each in addresses.split(",") if each.strip())
     if not urls:
         raise UserError(f"--server_address={addresses}: must be a URL such as http://127.0.0.1:8000/v1")
+    if api_key():
+        # A login in the URL and the key would go into the same header.
+        urls = tuple(map(without_login, urls))
     found: list[Endpoint] = []
     problems: list[RunError] = []
     for url in urls:

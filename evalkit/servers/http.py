@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import orjson
 
@@ -45,14 +48,16 @@ def without_login(url: str) -> str:
 
 def fetch(url: str, body: Mapping[str, Any] | None = None, *, timeout: float) -> Answer:
     """GET a URL, or POST ``body`` as JSON. Raises RunError where nothing answers in ``timeout`` seconds."""
+    from http.client import HTTPException
     from urllib.error import HTTPError, URLError
     from urllib.request import ProxyHandler, Request, build_opener
 
     headers = {} if body is None else {"Content-Type": "application/json"}
+    headers |= _login(url)
     if key := api_key():
         headers["Authorization"] = f"Bearer {key}"
     # The address is the user's own, checked to be http(s); proxies of the environment are not for it.
-    request = Request(url, None if body is None else orjson.dumps(body), headers)  # noqa: S310
+    request = Request(without_login(url), None if body is None else orjson.dumps(body), headers)  # noqa: S310
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=timeout) as answer:
             return Answer(answer.status, _small(answer.headers), answer.read(MOST_BYTES))
@@ -60,7 +65,18 @@ def fetch(url: str, body: Mapping[str, Any] | None = None, *, timeout: float) ->
         return Answer(error.code, _small(error.headers), error.read(MOST_BYTES))
     except (URLError, OSError, ValueError) as error:
         raise RunError(f"{without_login(url)}: {getattr(error, 'reason', error)}") from None
+    except HTTPException as error:
+        raise RunError(f"{without_login(url)}: it speaks no HTTP ({error!r})") from None
 
 
-def _small(headers: Mapping[str, str]) -> dict[str, str]:
+def _login(url: str) -> dict[str, str]:
+    """The header for a user's name and password in a URL; urllib does not make it."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return {}
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}
+
+
+def _small(headers: Message) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}

@@ -98,7 +98,7 @@ def cause_in(lines: Sequence[str]) -> str:
         # The first error is nearer to the cause; the last is often the wrapper's.
         for line in candidates:
             if cause.search(line):
-                return line
+                return line.partition(" [type=value_error")[0]  # pydantic's own notes
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -39,6 +40,20 @@ def test_the_key_comes_from_the_environment_and_is_written_nowhere(
     assert b"(hidden)" in written
     assert SECRET.encode() not in written
     assert SECRET not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("key", [None, SECRET])
+def test_a_login_in_the_address_is_used_where_there_is_no_key_and_written_nowhere(
+    benchmark: Path, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    if key:
+        monkeypatch.setenv("EVALKIT_API_KEY", key)
+    address = server.url.replace("http://", "http://somebody:pass%40word@")
+    api.eval([*QUICK], benchmarks=str(benchmark), output_dir=tmp_path / "out", server_address=address)
+    sent = {each.headers["authorization"] for each in server.requests}
+    login = base64.b64encode(b"somebody:pass@word").decode()
+    assert sent == ({f"Bearer {key}"} if key else {f"Basic {login}"})
+    assert b"pass%40word" not in everything_written(tmp_path / "out")
 
 
 def test_without_a_key_none_is_sent(benchmark: Path, server: FaultServer, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def main(folder: Path) -> None:
 
 
 def write_tokenizer(folder: Path) -> dict[str, int]:
-    """A byte-level tokenizer with every byte, a few merges and Qwen's special tokens; returns its vocabulary."""
+    """A byte-level tokenizer: every byte, a few merges, Qwen's special tokens. Returns its vocabulary."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

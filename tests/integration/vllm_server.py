@@ -115,7 +115,7 @@ def wait_until_gone(processes: dict[int, str], seconds: float) -> None:
 
 
 class RunningServer:
-    """A server of ``evalkit start_server``: its address, its log, and the command that it was started with."""
+    """A server of ``evalkit start_server``: its address, its log, and the command it was started with."""
 
     def __init__(self, process: subprocess.Popen[str], log_file: Path, url: str) -> None:
         """``process`` is evalkit's."""

@@ -88,6 +88,7 @@ def write_benchmark(folder: Path, rows: int, images: list[str]) -> Path:
                 "expected_answer": "ABCD"[number % 4],
                 "image_path": images[number % len(images)],
                 "subset_for_metrics": f"subset-{number % 5}",
+                "cluster_id": f"image-{number}",  # also where files are shared: the harder case
             }
             stream.write(json.dumps(row) + "\n")
     return folder
