@@ -6,6 +6,7 @@ import difflib
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -320,7 +321,7 @@ def start_server_command(
         config_file=config_file,
     ) as endpoint:
         print(f"{endpoint.model} at {','.join(endpoint.urls or (endpoint.url,))}", flush=True)
-        _wait_for_signal()
+        _wait_for_signal(endpoint.ended)
 
 
 @app.command(
@@ -356,14 +357,18 @@ def doctor_command(
         raise typer.Exit(1)
 
 
-def _wait_for_signal() -> None:
-    """Return when Ctrl-C or SIGTERM comes."""
+def _wait_for_signal(ended: Callable[[], str | None]) -> None:
+    """Return when Ctrl-C or SIGTERM comes. Raises ServerFailed when the server has ended by itself."""
     import signal
+
+    from evalkit.servers.launch import ServerFailed
 
     caught = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, caught)
     try:
-        signal.sigwait(caught)
+        while signal.sigtimedwait(caught, 0.5) is None:
+            if why := ended():
+                raise ServerFailed(why)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, caught)
 

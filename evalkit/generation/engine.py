@@ -89,8 +89,8 @@ async def run_window(
                 reply = await client.complete(request.body)
             finally:
                 window.leave()
-            state.note(reply)
             record(request, reply)
+            state.note(reply)
 
     async def sync() -> None:
         while True:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,8 +42,8 @@ def embedded_server(model: str | None, config: ServerConfig, log_file: Path) -> 
     command += ["--context", str(config.context), "--threads", str(threads)]
     health = f"http://127.0.0.1:{port}/health"
     launch = Launch("the embedded server", command, lambda: answers(health), log_file)
-    with launched([launch], config.start_timeout):
-        yield _endpoint(f"http://127.0.0.1:{port}/v1", weights, mmproj, config)
+    with launched([launch], config.start_timeout) as ended:
+        yield replace(_endpoint(f"http://127.0.0.1:{port}/v1", weights, mmproj, config), ended=ended)
 
 
 def describe(model: str | None, config: ServerConfig) -> Endpoint:

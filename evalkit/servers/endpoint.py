@@ -25,7 +25,8 @@ class Endpoint:
     ``urls`` are all addresses among which requests are balanced, where there are several.
 
     ``transform`` (known as ``transform_name``) makes an image one that the model takes; ``window`` is a
-    ceiling for requests in flight; ``info`` is for ``run.yaml``.
+    ceiling for requests in flight; ``info`` is for ``run.yaml``. ``ended`` tells why a server that evalkit
+    started ended by itself, None while it runs.
     """
 
     url: str
@@ -37,6 +38,7 @@ class Endpoint:
     transform_name: str = ""
     window: int | None = None
     info: dict[str, Any] = field(default_factory=dict)
+    ended: Callable[[], str | None] = lambda: None
 
 
 class NoList(RunError):

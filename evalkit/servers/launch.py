@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from evalkit.errors import RunError
@@ -71,11 +72,12 @@ class Launch:
 
 
 @contextmanager
-def launched(launches: Sequence[Launch], limit: float) -> Iterator[None]:
+def launched(launches: Sequence[Launch], limit: float) -> Iterator[Callable[[], str | None]]:
     """Run servers while this is open: yields when all are ready, ends all their processes afterwards.
 
-    ``limit`` is in seconds. Raises ServerFailed, with the line of the log that tells the cause, where one
-    ends or is not ready by then. What they print is appended to their log files.
+    What is yielded tells why one ended by itself, None while all run. ``limit`` is in seconds. Raises
+    ServerFailed, with the line of the log that tells the cause, where one ends or is not ready by then, and
+    where a run failed that had lost one. What they print is appended to their log files.
     """
     running: list[_Running] = []
     try:
@@ -83,12 +85,20 @@ def launched(launches: Sequence[Launch], limit: float) -> Iterator[None]:
         deadline = time.monotonic() + limit
         for each in running:
             each.wait(deadline, limit)
-        yield
+        yield partial(_ended, running)
+    except RunError as error:
+        if not isinstance(error, ServerFailed) and (why := _ended(running)):
+            raise ServerFailed(f"{error}; {why}") from error
+        raise
     finally:
         for each in running:
             each.close()
         for each in running:
             each.end()
+
+
+def _ended(running: Sequence[_Running]) -> str | None:
+    return next((why for each in running if (why := each.ended())), None)
 
 
 def cause_in(lines: Sequence[str]) -> str:
@@ -141,6 +151,12 @@ class _Running:
                 LOG.warning("%s: starting, %.0f s: %s", name, now - self._started, said)
             time.sleep(POLL_SECONDS)
         LOG.info("%s: ready after %.1f s", name, time.monotonic() - self._started)
+
+    def ended(self) -> str | None:
+        """Why the server ended by itself, None while it runs."""
+        if self._process.poll() is None:
+            return None
+        return f"{self.launch.name} ended: {self._cause()}"
 
     def close(self) -> None:
         """Tell the supervisor that it is over."""

@@ -7,7 +7,7 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -53,9 +53,9 @@ def self_hosted(
         own_log = log_file if number == 0 else log_file.with_stem(f"{log_file.stem}-{number + 1}")
         health = f"http://127.0.0.1:{replica.port}/health"
         launches.append(Launch(name, replica.command, partial(answers, health), own_log, replica.environment))
-    with launched(launches, config.start_timeout):
+    with launched(launches, config.start_timeout) as ended:
         addresses = ",".join(f"http://127.0.0.1:{each.port}/v1" for each in replicas)
-        yield connect(addresses, name_there, kind)
+        yield replace(connect(addresses, name_there, kind), ended=ended)
 
 
 def plan(

@@ -63,7 +63,7 @@ def test_an_overload_narrows_it_once_an_epoch() -> None:
 
 
 def test_after_an_overload_it_stays_below_where_it_happened_and_comes_back_later() -> None:
-    simulation = Simulation(FIRST, lambda width: 1000.0)
+    simulation = Simulation(FIRST, lambda width: 500.0)
     simulation.window.overloaded()
     cooling = simulation.epochs(COOL_EPOCHS)
     assert max(cooling) < FIRST

@@ -18,7 +18,7 @@ from evalkit.generation.client import ChatClient, FatalAnswer, LostServer
 from evalkit.generation.reply import Reply
 from tests.fault_server import ANSWERS, Answer, FaultServer, each, vllm_error
 
-QUICK = RetryConfig(attempts=4, first_wait=0.01, longest_wait=0.04, lost_server=0.3)
+QUICK = RetryConfig(attempts=4, first_wait=0.005, longest_wait=0.02, lost_server=0.3)
 BODY = (b'{"model":"stand-in","messages":[{"role":"user","content":"', b"What is it?", b'"}]}')
 
 PASSING = (

@@ -17,7 +17,7 @@ from tests.fault_server import FaultServer, each, vllm_error
 from tests.generation.test_client import PASSING, PERMANENT
 from tests.generation.workbench import evaluate, lines
 
-QUICK = RetryConfig(attempts=3, first_wait=0.01, longest_wait=0.04, lost_server=0.3)
+QUICK = RetryConfig(attempts=3, first_wait=0.005, longest_wait=0.02, lost_server=0.3)
 BODY = {
     "model": "stand-in",
     "temperature": 0.0,

@@ -24,8 +24,8 @@ PROJECT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("window", [1, 5, 24])
 def test_no_more_than_the_window_is_ever_in_flight(server: FaultServer, tmp_path: Path, window: int) -> None:
-    folder = write_benchmark(tmp_path / "words", 60)
-    server.latency = 0.02
+    folder = write_benchmark(tmp_path / "words", 40)
+    server.latency = 0.015
     assert evaluate(folder, server, tmp_path / "out", f"++max_concurrent_requests={window}").complete
     # And all of it is used.
     assert server.most_in_flight == window
