@@ -112,8 +112,8 @@ class BenchmarkRun:
 def request_settings(config: RunConfig, endpoint: Endpoint, samples: int) -> Settings:
     """Settings of requests to a server under a config. Raises UserError for what it does not take."""
     parameters = sampling_parameters(config, endpoint.server_type)
+    version = endpoint.info.get("server_version") if endpoint.server_type == "vllm" else None
     if (constraint := constraint_of(config.structured)) is not None:
-        version = endpoint.info.get("server_version")
         parameters |= constraint_parameters(constraint, endpoint.server_type, version)
     return Settings(
         model=endpoint.model,
@@ -124,6 +124,8 @@ def request_settings(config: RunConfig, endpoint: Endpoint, samples: int) -> Set
         seed=config.inference.random_seed,
         revision=endpoint.revision,
         samples=samples,
+        # A server that tells its version as vLLM does is one; the type alone is the user's word.
+        several=version is not None and not config.inference.stream,
         transform=endpoint.transform,
         transform_name=endpoint.transform_name,
     )

@@ -134,7 +134,12 @@ class ChatClient:
         await self._session.close()
 
     async def complete(self, body: Sequence[bytes]) -> Reply:
-        """Ask once, and again where that is worth it.
+        """The reply to a body that asks for one."""
+        (reply,) = await self.complete_all(body, 1)
+        return reply
+
+    async def complete_all(self, body: Sequence[bytes], count: int) -> list[Reply]:
+        """The ``count`` replies that a body asks for; asks once, and again where that is worth it.
 
         A server that cannot be reached does not use up the attempts: the run waits for it to come back.
         """
@@ -145,16 +150,16 @@ class ChatClient:
             address = self._least_busy()
             address.busy += 1
             try:
-                outcome = await self._attempt(address, body)
+                outcome = await self._attempt(address, body, count)
             finally:
                 address.busy -= 1
-            if isinstance(outcome, Reply):
+            if not isinstance(outcome, Fault):
                 return outcome
             if outcome.worth == "fatal":
                 raise FatalAnswer(outcome.message)
             attempts += outcome.reason != "unreachable"
             if outcome.worth == "permanent" or attempts >= self._retry.attempts:
-                return _failed(outcome, time.monotonic() - started)
+                return [_failed(outcome, time.monotonic() - started)] * count
             self.retries += 1
             if outcome.reason in ("overloaded", "timeout"):
                 self._on_overload()
@@ -200,7 +205,7 @@ class ChatClient:
             )
         return self._retry.lost_server - silent
 
-    async def _attempt(self, address: _Address, body: Sequence[bytes]) -> Reply | Fault:
+    async def _attempt(self, address: _Address, body: Sequence[bytes], count: int) -> list[Reply] | Fault:
         started = time.monotonic()
         sent = await self._send(address.url, body)
         if isinstance(sent, Fault):
@@ -211,7 +216,7 @@ class ChatClient:
             return classify(
                 sent.status, self._without_key(sent.body.decode("utf-8", "replace")), sent.retry_after
             )
-        return parse_answer(sent.body, time.monotonic() - started)
+        return parse_choices(sent.body, time.monotonic() - started, count)
 
     async def _send(self, url: str, body: Sequence[bytes]) -> Sent | Fault:
         """One exchange with a server."""
@@ -241,6 +246,30 @@ def _failed(fault: Fault, latency: float) -> Reply:
     permanent = fault.worth == "permanent"
     state: State = "invalid" if fault.reason == "prompt_too_long" else "error"
     return Reply(state, latency=latency, permanent=permanent, reason=fault.reason, error=fault.message)
+
+
+def parse_choices(raw: bytes | dict[str, Any], latency: float, count: int) -> list[Reply] | Fault:
+    """A chat completion of ``count`` choices as replies, in the order of their index."""
+    if count == 1:
+        reply = parse_answer(raw, latency)
+        return reply if isinstance(reply, Fault) else [reply]
+    try:
+        answer = orjson.loads(raw) if isinstance(raw, bytes) else raw
+        choices = sorted(answer["choices"], key=lambda choice: choice["index"])
+        prompt_tokens = _tokens(answer.get("usage"), "prompt_tokens")
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as error:
+        return Fault("retry", "broken_answer", f"HTTP 200 that is no chat completion ({error!r})")
+    if len(choices) != count:
+        return Fault("permanent", "bad_request", f"{count} choices were asked for, and {len(choices)} came")
+    replies: list[Reply] = []
+    for choice in choices:
+        ids = choice.get("token_ids")
+        usage = {"prompt_tokens": prompt_tokens, "completion_tokens": len(ids) if ids else None}
+        reply = parse_answer({"choices": [choice], "usage": usage}, latency)
+        if isinstance(reply, Fault):
+            return reply
+        replies.append(reply)
+    return replies
 
 
 def parse_answer(raw: bytes | dict[str, Any], latency: float) -> Reply | Fault:

@@ -86,11 +86,13 @@ async def run_window(
                 idle.discard(me)
                 if request is None:
                     break
-                reply = await client.complete(request.body)
+                parts = request.parts or (request,)
+                replies = await client.complete_all(request.body, len(parts))
             finally:
                 window.leave()
-            record(request, reply)
-            state.note(reply)
+            for part, reply in zip(parts, replies, strict=True):
+                record(part, reply)
+                state.note(reply)
 
     async def sync() -> None:
         while True:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -43,6 +43,8 @@ class Settings:
     samples: int = 1
     transform: Callable[[EncodedImage], EncodedImage] | None = None
     transform_name: str = ""
+    several: bool = False
+    """Ask for all samples of a row in one request (``n``), so that its images are sent once."""
     file_urls: bool = False
     """Name image files by file:// URLs, for a server that may read them, instead of sending their bytes."""
 
@@ -57,6 +59,19 @@ class Request:
     arm: str
     key: str
     body: Sequence[bytes]
+    parts: tuple[Request, ...] = ()
+    """The requests of single samples that this one asks for together; none where it is one of those."""
+
+
+def together(requests: Sequence[Request]) -> Request:
+    """One request for all samples of a row, from the requests of each.
+
+    For servers whose n-th choice is what the n-th seed gives: vLLM seeds choice i with seed + i.
+    """
+    first = requests[0]
+    # Token ids, since the usage counts the tokens of all choices in one sum.
+    fields = b'{"n":%d,"return_token_ids":true,' % len(requests)
+    return replace(first, body=[fields + first.body[0][1:], *first.body[1:]], parts=tuple(requests))
 
 
 class RequestBuilder:

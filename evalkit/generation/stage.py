@@ -20,7 +20,7 @@ from evalkit.generation.client import ChatClient
 from evalkit.generation.engine import Stop, run_async, run_window, stop_on_signals
 from evalkit.generation.log import OutputLog
 from evalkit.generation.reply import LINE_FIELDS, Reply, encode_line, short_key
-from evalkit.generation.request import Request, RequestBuilder, Settings
+from evalkit.generation.request import Request, RequestBuilder, Settings, together
 from evalkit.generation.window import AdaptiveWindow
 from evalkit.images import BadImage, ImageSource, check, folder_of
 from evalkit.progress import Progress
@@ -263,20 +263,28 @@ class _Stage:
                 # Where everything is stored, the whole file would be read before the run could stop.
                 return
             try:
-                for request in builder.build(row, order):
-                    known = short_key(request.key)
-                    at = self.usable.get(known, MISSING)
-                    if at == MISSING:
-                        yield request
-                    else:
-                        self.result.offsets[request.order] = at
-                        self.result.reused += 1
-                        self.result.failures["kept from an earlier run"] += known in self.log.failed
-                        self.progress.reuse()
+                missing = [each for each in builder.build(row, order) if not self._reuse(each)]
             except BadImage as error:
                 LOG.warning("%s (id %s): %s; it was usable when the run began", row.place, row.id, error)
                 self.result.failures["bad_image"] += self.job.samples
+                missing = []
+            if self.settings.several and len(missing) == self.job.samples > 1:
+                yield together(missing)
+            else:
+                yield from missing
             order += self.job.samples
+
+    def _reuse(self, request: Request) -> bool:
+        """Take what is stored for a request, where something is."""
+        known = short_key(request.key)
+        at = self.usable.get(known, MISSING)
+        if at == MISSING:
+            return False
+        self.result.offsets[request.order] = at
+        self.result.reused += 1
+        self.result.failures["kept from an earlier run"] += known in self.log.failed
+        self.progress.reuse()
+        return True
 
     def _record(self, request: Request, reply: Reply) -> None:
         config, result = self.job.config, self.result

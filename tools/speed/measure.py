@@ -7,6 +7,7 @@ import os
 import signal
 import statistics
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -34,6 +35,14 @@ class Cost:
 
 class Failed(Exception):
     """The measured process failed, or took longer than it was given."""
+
+
+def told(main: Callable[[], None]) -> None:
+    """Call a script's ``main``; a failure is told and the exit code stays 0, for nothing was tested."""
+    try:
+        main()
+    except Failed as error:
+        print(error, file=sys.stderr)
 
 
 def run(command: Sequence[str | Path], folder: Path, *, longest: float = 120.0) -> Cost:
@@ -65,9 +74,9 @@ def run(command: Sequence[str | Path], folder: Path, *, longest: float = 120.0) 
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - started
     if process.returncode:
-        told = output.read_text(errors="replace")[-2000:]
+        said = output.read_text(errors="replace")[-2000:]
         late = f"killed after {longest:.0f} s; " if seconds >= longest else ""
-        raise Failed(f"{late}exit code {process.returncode} of {' '.join(map(str, command))}\n{told}")
+        raise Failed(f"{late}exit code {process.returncode} of {' '.join(map(str, command))}\n{said}")
     return Cost(usage.ru_utime + usage.ru_stime, seconds, usage.ru_maxrss * 1024 / 1e6)
 
 

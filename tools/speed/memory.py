@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .measure import Cost, Failed, cpu, median, options, peak, print_table, run, verdict
+from .measure import Cost, cpu, median, options, peak, print_table, run, told, verdict
 from .testbed import build_server, eval_command, serve, write_benchmark, write_images
 
 GROWTH_BUDGET = 1.10
@@ -50,11 +50,7 @@ def main() -> None:
     parser.add_argument("--longest", type=float, default=240, help="seconds that one run may take")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="evalkit-speed-") as name:
-        try:
-            found = measure(given, Path(name))
-        except Failed as error:
-            print(error, file=sys.stderr)
-            return
+        found = measure(given, Path(name))
     base = median(next(iter(found.values())), peak)
     lines = []
     for place, (rows, costs) in enumerate(found.items()):
@@ -70,4 +66,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .measure import Cost, Failed, cpu, median, options, peak, print_table, run, verdict
+from .measure import Cost, Failed, cpu, median, options, peak, print_table, run, told, verdict
 from .testbed import IN_FLIGHT, build_server, eval_command, serve, write_benchmark, write_images
 
 CPU_BUDGETS = {64: 1.3, 512: 2.0}
@@ -87,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

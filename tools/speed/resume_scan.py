@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .measure import Failed, cpu, median, options, peak, print_table, run, verdict
+from .measure import cpu, median, options, peak, print_table, run, told, verdict
 
 CPU_BUDGET = 3.0
 
@@ -58,13 +58,9 @@ def main() -> None:
         path = folder / "output.jsonl"
         write_log(path, given.lines)
         size = path.stat().st_size / 1e6
-        try:
-            scan: list[str | Path] = [sys.executable, "-c", SCAN, path, str(given.lines)]
-            costs = [run(scan, folder) for _ in range(given.repeats)]
-            start = [run([sys.executable, "-c", IMPORT_ALONE], folder) for _ in range(given.repeats)]
-        except Failed as error:
-            print(error, file=sys.stderr)
-            return
+        scan: list[str | Path] = [sys.executable, "-c", SCAN, path, str(given.lines)]
+        costs = [run(scan, folder) for _ in range(given.repeats)]
+        start = [run([sys.executable, "-c", IMPORT_ALONE], folder) for _ in range(given.repeats)]
     whole = median(costs, cpu)
     print_table(
         ("lines", "MB", "CPU s", "of it start", "budget", "peak MB"),
@@ -82,4 +78,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

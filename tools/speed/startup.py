@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .measure import Failed, cpu, median, options, peak, print_table, run, verdict
+from .measure import Failed, cpu, median, options, peak, print_table, run, told, verdict
 
 EVALKIT = (sys.executable, "-m", "evalkit")
 DRY_RUN = (*EVALKIT, "eval", "--benchmarks=easy-vqa", "--output_dir=out", "--data_dir=data", "--dry_run")
@@ -44,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

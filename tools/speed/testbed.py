@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .measure import Failed
+
 NAME = "speed"
 IN_FLIGHT = 64
 
@@ -39,7 +41,10 @@ def build_server(folder: Path) -> Path:
     """Compile the test server into ``folder``; returns the program."""
     program = folder / "server"
     source = Path(__file__).with_name("server.c")
-    subprocess.run(["cc", "-O2", "-o", program, source], check=True)
+    try:
+        subprocess.run(["cc", "-O2", "-o", program, source], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Failed(f"the test server cannot be compiled: {error}") from None
     return program
 
 
