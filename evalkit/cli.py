@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import difflib
+import gc
 import logging
 import os
 import sys
@@ -414,6 +416,9 @@ def main() -> None:
     handler = _StandardError(logging.WARNING)
     logging.getLogger("evalkit").addHandler(handler)
     debug = "--debug" in sys.argv
+    # What imports leave is hardly ever garbage: not looked for while they run, nor at the end.
+    gc.set_threshold(50_000, 20, 100)
+    atexit.register(gc.freeze)
     try:
         code = app(standalone_mode=False)
     except EvalkitError as error:

@@ -23,9 +23,9 @@ class _Block:
     def __init__(self, samples: int) -> None:
         self.samples = samples
         self.average = MeanScore()
-        self.valid = MeanScore()
+        self.valid = MeanScore(self.average)
         self.passed = MeanScore()
-        self.majority = MeanScore()
+        self.majority = MeanScore(self.passed)
         self.states: Counter[str] = Counter()
         self.tokens = 0
         self.with_tokens = 0
@@ -117,7 +117,9 @@ def aggregate(
                 causes[str(each["reason"])[:120]] += 1
         cluster = str(replies[0]["cluster_id"])
         for label in (name, *(f"{name}-{subset}" for subset in _subsets(replies[0]))):
-            blocks.setdefault(label, _Block(samples)).add(replies, cluster)
+            if label not in blocks:
+                blocks[label] = _Block(samples)
+            blocks[label].add(replies, cluster)
     return {
         "status": _status(wanted, wanted - count, failed, causes, skipped),
         "complete": wanted == count and not failed,

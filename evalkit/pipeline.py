@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -312,7 +313,12 @@ def timing(generated: Generated) -> dict[str, Any]:
 
 
 def _quantiles(latencies: array[float]) -> Iterator[tuple[str, float]]:
-    ordered = sorted(latencies)
+    # To three digits: few different values, however many requests there were.
+    ordered = sorted(Counter(float(f"{each:.3g}") for each in latencies).items())
     for name, share in (("p50", 0.5), ("p95", 0.95), ("max", 1.0)):
-        if ordered:
-            yield name, round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 4)
+        left = min(len(latencies) - 1, int(share * len(latencies)))
+        for value, count in ordered:
+            left -= count
+            if left < 0:
+                yield name, value
+                break

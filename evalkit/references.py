@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from evalkit.benchmark import Benchmark
+from evalkit.parts import Parts
 
 FEWEST_ROWS_OF_A_TEXT = 5
 """A question text must occur so often before its own most frequent answer is used."""
-
-_MASK = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,9 @@ def reference_scores(benchmark: Benchmark, rows: Iterable[Mapping[str, Any]]) ->
     by the majority answer: a text that occurs once would otherwise always be "known".
     """
     answers: Counter[str] = Counter()
-    # Question and answer by their hashes, packed into one integer a row: texts would not fit for millions.
-    pairs: list[int] = []
+    # Question and answer by their hashes: texts would not fit for millions.
+    pairs = Parts("qq")
+    n = 0
     chance: float | None = 0.0
     for row in rows:
         answer = row.get("expected_answer")
@@ -42,17 +43,17 @@ def reference_scores(benchmark: Benchmark, rows: Iterable[Mapping[str, Any]]) ->
             return []
         answers[str(answer)] += 1
         text = row.get("question") or row.get("problem") or ""
-        pairs.append((hash(text) & _MASK) << 64 | (hash(str(answer)) & _MASK))
+        pairs.add(hash(text), hash(str(answer)))
+        n += 1
         choices = len(row.get("options") or benchmark.answer_set)
         chance = chance + 1 / choices if choices and chance is not None else None
-    n = len(pairs)
     if not n:
         return []
     majority, majority_count = answers.most_common(1)[0]
     found = [Reference("majority answer", majority_count / n, n, f"always {majority!r}")]
     if chance is not None:
         found.insert(0, Reference("chance", chance / n, n, "an answer drawn at random"))
-    text_alone = _text_alone(pairs, hash(majority) & _MASK)
+    text_alone = _text_alone(pairs, hash(majority))
     if text_alone != majority_count:
         found.append(
             Reference("question text alone", text_alone / n, n, "the most frequent answer to the same words")
@@ -60,11 +61,11 @@ def reference_scores(benchmark: Benchmark, rows: Iterable[Mapping[str, Any]]) ->
     return found
 
 
-def _text_alone(pairs: list[int], majority: int) -> int:
+def _text_alone(pairs: Parts, majority: int) -> int:
     right = 0
-    pairs.sort()
-    for _, group in groupby(pairs, key=lambda pair: pair >> 64):
-        counts = Counter(pair & _MASK for pair in group)
-        frequent = sum(counts.values()) >= FEWEST_ROWS_OF_A_TEXT
-        right += counts.most_common(1)[0][1] if frequent else counts[majority]
+    for texts, answers in pairs:
+        for _, group in groupby(sorted(zip(texts, answers, strict=True)), key=itemgetter(0)):
+            counts = Counter(answer for _, answer in group)
+            frequent = sum(counts.values()) >= FEWEST_ROWS_OF_A_TEXT
+            right += counts.most_common(1)[0][1] if frequent else counts[majority]
     return right

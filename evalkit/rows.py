@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import orjson
 
 from evalkit.errors import UserError
+from evalkit.parts import Parts
 
 LONGEST_LINE = 64_000_000
 """Bytes that a line of JSON Lines may have (data URLs make long ones)."""
@@ -43,7 +42,7 @@ def read_rows(path: Path, limit: int | None = None) -> Iterator[Row]:
         stream = path.open("rb")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from None
-    seen = array("q")
+    seen = Parts("q")
     count = 0
     with stream:
         for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), 1):
@@ -54,12 +53,11 @@ def read_rows(path: Path, limit: int | None = None) -> Iterator[Row]:
             if limit is not None and count >= limit:
                 break
             row = _parse(path, number, line)
-            seen.append(hash(row.id))
+            seen.add(hash(row.id))
             count += 1
             yield row
-    # Hashes, sorted, instead of a set of strings: a million rows must not cost a hundred megabytes.
-    ordered = sorted(seen)
-    if any(a == b for a, b in itertools.pairwise(ordered)):
+    # Hashes in parts instead of a set of strings: a million rows must not cost a hundred megabytes.
+    if any(len(set(part)) < len(part) for (part,) in seen):
         _name_duplicate(path, limit)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Hashable
-from itertools import groupby
+from collections import defaultdict
+from collections.abc import Hashable, Iterator
+
+from evalkit.parts import Parts
 
 Z95 = 1.959963984540054
 """The standard normal's 97.5 % quantile."""
@@ -46,15 +48,16 @@ class MeanScore:
     clusters of the same size, and n where every row is one of its own. A single cluster is worth one row.
     """
 
-    def __init__(self) -> None:
-        """Empty."""
+    def __init__(self, same_rows: MeanScore | None = None) -> None:
+        """Empty. Where ``same_rows`` is given every row first, the clusters are kept once for both."""
         self._scores = array("d")
-        self._clusters = array("q")
+        self._clusters: array[int] = array("q") if same_rows is None else same_rows._clusters
 
     def add(self, score: float, cluster: Hashable) -> None:
         """One more row."""
         self._scores.append(score)
-        self._clusters.append(hash(cluster))
+        if len(self._clusters) < len(self._scores):
+            self._clusters.append(hash(cluster))
 
     @property
     def n(self) -> int:
@@ -64,12 +67,23 @@ class MeanScore:
     @property
     def clusters(self) -> int:
         """Clusters of rows."""
-        return len(set(self._clusters))
+        return sum(1 for _ in self._residuals(0.0))
 
     @property
     def mean(self) -> float:
         """The mean, NaN without rows."""
         return math.fsum(self._scores) / self.n if self.n else math.nan
+
+    def _residuals(self, mean: float) -> Iterator[float]:
+        """The sum of each cluster's residuals."""
+        parts = Parts("qd")
+        for cluster, score in zip(self._clusters, self._scores, strict=True):
+            parts.add(cluster, score)
+        for clusters, scores in parts:
+            sums: dict[int, float] = defaultdict(float)
+            for cluster, score in zip(clusters, scores, strict=True):
+                sums[cluster] += score - mean
+            yield from sums.values()
 
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the mean."""
@@ -81,11 +95,8 @@ class MeanScore:
         if not self.n:
             return 0.0
         mean = self.mean
-        order = sorted(range(self.n), key=self._clusters.__getitem__)
-        squares, clusters = [], 0
-        for _, places in groupby(order, key=self._clusters.__getitem__):
-            squares.append(math.fsum(self._scores[place] - mean for place in places) ** 2)
-            clusters += 1
+        squares = array("d", (total * total for total in self._residuals(mean)))
+        clusters = len(squares)
         if clusters < 2:
             return 1.0
         variance = clusters / (clusters - 1) * math.fsum(squares) / self.n**2

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,35 @@ import orjson
 
 from evalkit.errors import RunError, UserError
 from evalkit.generation.reply import is_error_line, key_of_line
+from evalkit.parts import Parts
+
+
+class Offsets(Mapping[int, int]):
+    """Short content key → offset, in sorted arrays: 16 bytes a generation, where a dict takes 118."""
+
+    def __init__(self, found: Parts) -> None:
+        """``found`` holds keys and offsets in the order of the file, and is taken over."""
+        self._found = found
+        for keys, offsets in found:
+            last = dict(zip(keys, offsets, strict=True))
+            keys[:] = array("Q", sorted(last))
+            offsets[:] = array("q", map(last.__getitem__, keys))
+
+    def __getitem__(self, key: int) -> int:
+        """The offset of a key."""
+        keys, offsets = self._found.part(key)
+        place = bisect_left(keys, key)
+        if place == len(keys) or keys[place] != key:
+            raise KeyError(key)
+        return int(offsets[place])
+
+    def __iter__(self) -> Iterator[int]:
+        """The keys, in no order."""
+        return chain.from_iterable(keys for keys, _ in self._found)
+
+    def __len__(self) -> int:
+        """How many keys there are."""
+        return sum(len(keys) for keys, _ in self._found)
 
 
 class OutputLog:
@@ -45,25 +78,27 @@ class OutputLog:
             os.ftruncate(self._file, end)
         return end
 
-    def scan(self) -> dict[int, int]:
+    def scan(self) -> Offsets:
         """Where each finished generation stands: short content key → offset; the last of a key counts.
 
         Temporary errors are left out: they are to be asked again. The keys of permanent ones are in
         ``failed`` afterwards.
         """
-        found: dict[int, int] = {}
+        found = Parts("Qq")
         offset = 0
         with open(self.path, "rb", buffering=1 << 20) as stream:
             for line in stream:
                 key = key_of_line(line)
                 if key is not None:
-                    found[key] = offset
+                    keys, offsets = found.part(key)
+                    keys.append(key)
+                    offsets.append(offset)
                     if is_error_line(line):
                         self.failed.add(key)
                     elif self.failed:
                         self.failed.discard(key)
                 offset += len(line)
-        return found
+        return Offsets(found)
 
     def append(self, line: bytes) -> int:
         """Append a whole line; returns its offset."""

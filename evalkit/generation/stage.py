@@ -7,7 +7,7 @@ import contextlib
 import logging
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -194,7 +194,7 @@ class _Stage:
                 "use the key of the run before, or another --output_dir"
             )
         if not config.skip_filled:
-            self.usable: dict[int, int] = {}
+            self.usable: Mapping[int, int] = {}
         elif config.retry.permanent_errors:
             self.usable = {key: at for key, at in self.stored.items() if not log.read(at)["permanent"]}
         else:

@@ -160,10 +160,13 @@ def _key(text: str) -> str:
     if text.count("**") % 2:  # the label took the opening mark of "**B. Paris**"
         text = text.removesuffix("**")
     for _ in range(4):  # nested deeper than that is not an option's text
+        before = text
         text = text.strip().rstrip(".")
         for left, right in _PAIRS:
             if text.startswith(left) and text.endswith(right) and len(text) > len(left + right):
                 text = text[len(left) : -len(right)]
+        if text == before:
+            break
     return _LOOSE_SPACE.sub("", " ".join(text.split()))
 
 
