@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from evalkit.config import ServerConfig
 from evalkit.errors import UserError
 from evalkit.servers.endpoint import Endpoint, connect
 from evalkit.servers.launch import Launch, answers, free_port, launched
+from evalkit.servers.weights import revision_of
 
 INSTALL = {"vllm": "pip install 'evalkit[vllm]'", "sglang": "pip install 'sglang[all]'"}
 OWN_FLAGS = {
@@ -55,7 +57,26 @@ def self_hosted(
         launches.append(Launch(name, replica.command, partial(answers, health), own_log, replica.environment))
     with launched(launches, config.start_timeout) as ended:
         addresses = ",".join(f"http://127.0.0.1:{each.port}/v1" for each in replicas)
-        yield replace(connect(addresses, name_there, kind), ended=ended)
+        endpoint = connect(addresses, name_there, kind)
+        info = {
+            **endpoint.info,
+            "command": replicas[0].command,
+            "structured_outputs_backend": structured_backend(replicas[0].command),
+            "weights": revision_of(model) or f"{model} (revision not told)",
+        }
+        yield replace(endpoint, revision=revision_of(model), info=info, ended=ended)
+
+
+def structured_backend(command: Sequence[str]) -> str:
+    """The engine that enforces constraints, as far as the command says."""
+    said = re.search(r"(?:backend['\"]?\s*[:= ]\s*['\"]?)(\w+)", " ".join(_backend_arguments(command)))
+    return said[1] if said else "the server's default"
+
+
+def _backend_arguments(command: Sequence[str]) -> list[str]:
+    flags = ("--structured-outputs-config", "--grammar-backend", "--guided-decoding-backend")
+    places = [n for n, each in enumerate(command) if each.startswith(flags)]
+    return [f"{command[n]} {command[n + 1] if n + 1 < len(command) else ''}" for n in places]
 
 
 def plan(
