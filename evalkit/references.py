@@ -56,7 +56,7 @@ def reference_scores(benchmark: Benchmark, rows: Iterable[Mapping[str, Any]]) ->
     text_alone = _text_alone(pairs, hash(majority))
     if text_alone != majority_count:
         found.append(
-            Reference("question text alone", text_alone / n, n, "the most frequent answer to the same words")
+            Reference("question text alone", text_alone / n, n, "its usual answer")
         )
     return found
 

@@ -95,8 +95,15 @@ def _line(name: str, label: str, mode: str, figures: dict[str, Any], metrics: di
 
 
 def percent(value: float | None) -> str:
-    """A fraction as per cent with one decimal; a dash for none."""
-    return "–" if value is None else f"{100 * value:.1f}"
+    """A fraction as per cent; a dash for none. Only what is all or nothing reads 100.0 or 0.0."""
+    if value is None:
+        return "–"
+    text = f"{100 * value:.1f}"
+    for places in (2, 3, 4):
+        if float(text) not in (0, 100) or value in (0, 1):
+            break
+        text = f"{100 * value:.{places}f}"
+    return text
 
 
 COLUMNS = ("", "score %", "95 % interval", "n (images)", "valid %", "tokens", "not ok")

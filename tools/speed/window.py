@@ -28,7 +28,7 @@ ANSWER = {"choices": [{"message": {"content": "B"}, "finish_reason": "stop"}], "
 
 @dataclass
 class Capacity:
-    """A server that works on ``slots`` requests side by side, ``seconds`` each, and refuses past ``queue``."""
+    """A server that works on ``slots`` requests at a time, ``seconds`` each, and refuses past ``queue``."""
 
     slots: int
     seconds: float
@@ -104,9 +104,7 @@ SERVERS = (
 
 async def measure() -> None:
     """Print a table: a server a line."""
-    print(
-        f"{'slots':>5} {'s each':>6} {'queue':>5} {'best fixed':>16} {'adaptive/s':>10} {'ratio':>6} {'503':>5}  path"
-    )
+    print("slots s each queue       best fixed   adaptive  ratio   503  path")
     for capacity in SERVERS:
         rates = {}
         for fixed in FIXED:
