@@ -22,7 +22,9 @@ from evalkit.generation.window import AdaptiveWindow
 from evalkit.rows import Row
 
 CEILING = 512
-FIXED = (8, 16, 32, 64, 128, 256, 512)
+FIXED = (0.5, 1, 1.5, 2, 4)
+"""Fixed windows, as shares of what the server works on side by side."""
+
 ANSWER = {"choices": [{"message": {"content": "B"}, "finish_reason": "stop"}], "usage": {}}
 
 
@@ -107,7 +109,7 @@ async def measure() -> None:
     print("slots s each queue       best fixed   adaptive  ratio   503  path")
     for capacity in SERVERS:
         rates = {}
-        for fixed in FIXED:
+        for fixed in sorted({min(CEILING, int(share * capacity.slots)) for share in FIXED}):
             # A fixed window that knocks the server over is no candidate.
             rate, refused, _ = await run(capacity, fixed)
             if not refused:
