@@ -55,9 +55,7 @@ def reference_scores(benchmark: Benchmark, rows: Iterable[Mapping[str, Any]]) ->
         found.insert(0, Reference("chance", chance / n, n, "an answer drawn at random"))
     text_alone = _text_alone(pairs, hash(majority))
     if text_alone != majority_count:
-        found.append(
-            Reference("question text alone", text_alone / n, n, "its usual answer")
-        )
+        found.append(Reference("question text alone", text_alone / n, n, "its usual answer"))
     return found
 
 

@@ -39,14 +39,14 @@ def test_it_grows_to_the_ceiling_where_the_server_keeps_up() -> None:
     assert simulation.window.limit == FIRST
     simulation.epochs(10)
     assert simulation.window.limit == 1000
-    assert simulation.window.path == [64, 128, 256, 512, 1000]
+    assert simulation.window.path == [64, 256, 512, 1000]
 
 
 def test_it_stays_at_the_width_beyond_which_nothing_is_gained() -> None:
-    # The server works on 128 side by side; more only wait there.
-    simulation = Simulation(4096, lambda width: 10.0 * min(width, 128))
+    # The server works on 256 side by side; more only wait there.
+    simulation = Simulation(4096, lambda width: 10.0 * min(width, 256))
     simulation.epochs(20)
-    assert simulation.window.limit == 128
+    assert simulation.window.limit == 256
 
 
 def test_it_begins_no_wider_than_the_ceiling() -> None:
