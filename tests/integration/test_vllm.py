@@ -306,15 +306,21 @@ def test_a_wrong_model_name_is_one_line(tiny: RunningServer, words: Path, tmp_pa
     assert told == f"evalkit: --model=tinny: {tiny.url} serves tiny\n"
 
 
-def test_samples_have_seeds_of_their_own_and_come_again_the_same(
+def test_samples_asked_for_together_are_those_asked_for_one_by_one(
     tiny: RunningServer, words: Path, tmp_path: Path
 ) -> None:
-    for name in ("first", "second"):
-        run(tiny, words, tmp_path / name, samples=2)
-    first = generations(tmp_path / "first", NAME)
-    assert first == generations(tmp_path / "second", NAME)
-    assert len(first) == 48
-    assert sum(first[row, 0] != first[row, 1] for row, sample in first if sample == 0) > 20
+    # Streamed replies are asked for one by one; otherwise a row's samples share a request and its images.
+    run(tiny, words, tmp_path / "together", samples=2)
+    run(tiny, words, tmp_path / "apart", "++inference.stream=true", samples=2)
+    together = generations(tmp_path / "together", NAME)
+    assert together == generations(tmp_path / "apart", NAME)
+    assert len(together) == 48
+    assert sum(together[row, 0] != together[row, 1] for row, sample in together if sample == 0) > 20
+    tokens = {
+        (each["id"], each["sample"]): each["num_generated_tokens"] for each in lines(tmp_path / "apart")
+    }
+    for each in lines(tmp_path / "together"):
+        assert each["num_generated_tokens"] == tokens[each["id"], each["sample"]]
 
 
 def test_images_by_path_and_streamed_replies_come_to_the_same(
