@@ -93,6 +93,8 @@ async def run_window(
             for part, reply in zip(parts, replies, strict=True):
                 record(part, reply)
                 state.note(reply)
+            # A worker that waits for its next request must not hold the images of its last.
+            del request, parts, part
 
     async def sync() -> None:
         while True:
