@@ -224,7 +224,9 @@ def test_a_server_that_dies_is_told_at_once_with_the_cause_and_the_others_end(tm
         f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(60)",
         pid_file.exists,
     )
-    dying = launch(tmp_path, "import sys; print('INFO: hello'); sys.exit('it: error: no such model')")
+    dying = launch(
+        tmp_path, "import sys; print('INFO: hello', flush=True); sys.exit('it: error: no such model')"
+    )
     with pytest.raises(ServerFailed) as caught, launched([other, dying], 30):
         pass
     first, *_, last = str(caught.value).splitlines()
