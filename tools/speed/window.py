@@ -99,6 +99,7 @@ SERVERS = (
     Capacity(2, 0.05, 400),
     Capacity(16, 0.2, 1200),
     Capacity(64, 0.5, 2000),
+    Capacity(200, 0.25, 6000),
     Capacity(200, 1.0, 4000),
     Capacity(16, 0.2, 1200, queue=16),
 )
